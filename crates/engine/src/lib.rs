@@ -1,0 +1,1 @@
+//! The drive: claim, call, commit; retries, timers, shutdown.

@@ -1,0 +1,1 @@
+//! The reference system: a payment platform built on Escrow.

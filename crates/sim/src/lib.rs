@@ -1,0 +1,1 @@
+//! The weather: the whole engine under lost requests, lost replies and crashes, from one seed.

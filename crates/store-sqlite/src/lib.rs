@@ -1,0 +1,1 @@
+//! Transactions in one SQLite file, one row each, with group commit.

@@ -1,0 +1,1 @@
+//! The bytes: foreign dialects as codecs, with golden files.
