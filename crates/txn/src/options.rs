@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+/// What the coordinator uses where a transaction says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// How long one branch call may take.
+    pub request_timeout: Duration,
+    /// The base of the retry intervals.
+    pub retry_interval: Duration,
+    /// When an undecided TCC or XA is turned back and an undecided message is checked back.
+    pub timeout_to_fail: Duration,
+    /// The longest retry interval; back-off doubles up to here.
+    pub retry_cap: Duration,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(3),
+            retry_interval: Duration::from_secs(10),
+            timeout_to_fail: Duration::from_secs(35),
+            retry_cap: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How one transaction wants to be driven. `None`, zero and empty mean: not said, the coordinator's default holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How long one branch call may take.
+    pub request_timeout: Option<Duration>,
+    /// The base of the retry intervals.
+    pub retry_interval: Option<Duration>,
+    /// Saga: turned back when not finished by then (`None`: never). TCC, XA: turned back when undecided by then.
+    /// Message: checked back when undecided by then.
+    pub timeout_to_fail: Option<Duration>,
+    /// Saga: how many unknown answers of actions are called again, at once, before the saga is turned back. 0: no limit,
+    /// and the calls are spaced by the retry intervals.
+    pub retry_limit: u32,
+    /// Headers added to every branch call, in the order given.
+    pub branch_headers: Vec<(String, String)>,
+    /// Calls branches side by side instead of one after the other.
+    pub concurrent: bool,
+    /// Message: how long after its creation the first delivery may leave.
+    pub delay: Option<Duration>,
+}
+
+/// What a submit changes of a transaction that was prepared earlier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// The options in force since then.
+    pub options: Options,
+    /// Free text of the initiator, in place of the one sent with prepare.
+    pub custom_data: String,
+}
+
+impl Options {
+    /// These options with everything that `later` sets put in their place. `concurrent: true` holds once said: some
+    /// clients always send `false`.
+    pub fn amended_by(&self, later: &Self) -> Self {
+        Self {
+            request_timeout: later.request_timeout.or(self.request_timeout),
+            retry_interval: later.retry_interval.or(self.retry_interval),
+            timeout_to_fail: later.timeout_to_fail.or(self.timeout_to_fail),
+            retry_limit: if later.retry_limit > 0 { later.retry_limit } else { self.retry_limit },
+            branch_headers: if later.branch_headers.is_empty() {
+                self.branch_headers.clone()
+            } else {
+                later.branch_headers.clone()
+            },
+            concurrent: self.concurrent || later.concurrent,
+            delay: later.delay.or(self.delay),
+        }
+    }
+}
