@@ -1,1 +1,27 @@
-//! The seam to durable storage: the Store trait, the record codec, the in-memory store and the conformance suite.
+//! The seam to durable storage.
+//!
+//! The unit of storage is one whole global transaction. Its [`Version`] is compare-and-set token and fencing token in
+//! one: every write names the version it read, so that a coordinator which lost its right to drive cannot write, and
+//! learns it. Stores see the [`Head`] of a transaction and bytes; what the bytes mean is the business of [`codec`].
+//!
+//! A new store implements [`Store`] and passes [`conformance`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod change;
+mod clock;
+mod error;
+mod list;
+mod settings;
+mod traits;
+
+pub mod codec;
+pub mod conformance;
+pub mod memory;
+
+pub use change::{Change, Head, NewTxn, OwnerEpoch, Version, Versioned, WriteId};
+pub use clock::{Clock, SystemClock};
+pub use error::{CommitError, StoreError};
+pub use list::{Cursor, InvalidCursor, ListQuery, PAGE_MAX, Page, TxnSummary};
+pub use settings::{PutOutcome, Setting, Settings, SettingsError};
+pub use traits::{Claimed, Created, Store};
