@@ -1,1 +1,20 @@
-//! The drive: claim, call, commit; retries, timers, shutdown.
+//! The drive: claims transactions, makes their calls, stores what came of it, and wakes them in time.
+//!
+//! The engine decides nothing: [`escrow_txn`] says what must be durable before which call and what an answer means; the
+//! engine obeys. It knows no HTTP and no SQL: calls leave through a [`BranchCaller`], state goes to a
+//! [`Store`](escrow_store::Store).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod config;
+mod coordinator;
+mod error;
+
+mod caller;
+mod observer;
+
+pub use caller::{BranchCall, BranchCaller, BranchReply};
+pub use config::{EngineConfig, Jitter};
+pub use coordinator::{Coordinator, Receipt};
+pub use error::RequestError;
+pub use observer::{Observer, Silent};

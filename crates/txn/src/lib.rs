@@ -31,6 +31,7 @@ pub mod limits;
 mod options;
 mod progress;
 mod repeat;
+mod request;
 mod retry;
 mod time;
 
@@ -43,5 +44,6 @@ pub use options::{Amendment, Defaults, Options};
 pub use progress::{
     Attempt, Attention, BranchProgress, CallId, OpProgress, OpStatus, OperatorOrder, Progress, Reach, Status,
 };
+pub use request::{Abort, Begin, Registration};
 pub use repeat::{RepeatRefused, Request, check_repeat};
 pub use time::{Moment, Timestamp};

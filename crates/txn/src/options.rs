@@ -43,6 +43,9 @@ pub struct Options {
     pub concurrent: bool,
     /// Message: how long after its creation the first delivery may leave.
     pub delay: Option<Duration>,
+    /// The initiator waits for the end, or for a durable wait: a submit by its own value, an abort by the one stored with
+    /// the transaction.
+    pub wait_result: bool,
 }
 
 /// What a submit changes of a transaction that was prepared earlier.
@@ -70,6 +73,7 @@ impl Options {
             },
             concurrent: self.concurrent || later.concurrent,
             delay: later.delay.or(self.delay),
+            wait_result: self.wait_result,
         }
     }
 }
