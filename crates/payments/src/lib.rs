@@ -13,3 +13,5 @@ pub mod contract;
 
 pub mod barrier;
 pub mod foundation;
+
+pub mod audit;
