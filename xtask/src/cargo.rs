@@ -38,9 +38,7 @@ pub(crate) struct Dependency {
 /// # Errors
 /// Cargo cannot be started, or ends with another code than 0.
 pub(crate) fn run(args: &[&str]) -> anyhow::Result<()> {
-    let status = command(args)
-        .status()
-        .with_context(|| format!("cannot start `{}`", shown(args)))?;
+    let status = command(args).status().with_context(|| format!("cannot start `{}`", shown(args)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(args));
     }

@@ -19,29 +19,10 @@ enum Check {
 
 /// Cheap checks first. Lints build what the tests need, so they cost little.
 const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        check: Check::Cargo(&["fmt", "--all", "--check"]),
-    },
-    Step {
-        name: "tidy",
-        check: Check::Tidy,
-    },
-    Step {
-        name: "lints",
-        check: Check::Cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]),
-    },
-    Step {
-        name: "tests",
-        check: Check::Cargo(&["test", "--workspace"]),
-    },
+    Step { name: "format", check: Check::Cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "tidy", check: Check::Tidy },
+    Step { name: "lints", check: Check::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
+    Step { name: "tests", check: Check::Cargo(&["test", "--workspace"]) },
 ];
 
 /// Runs every step in order, says how long each took, and ends with a summary.
@@ -64,11 +45,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         passed.push((step.name, took));
     }
     println!("\n{}", summary(&passed, None));
-    println!(
-        "ci: all {} steps passed in {}",
-        STEPS.len(),
-        seconds(start.elapsed())
-    );
+    println!("ci: all {} steps passed in {}", STEPS.len(), seconds(start.elapsed()));
     Ok(())
 }
 
@@ -116,10 +93,7 @@ mod tests {
     fn the_summary_names_what_passed_what_failed_and_what_was_not_run() {
         let second = Duration::from_secs(1);
         let text = summary(&[("format", second)], Some(("tidy", second)));
-        let words: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(
             words,
             [

@@ -26,19 +26,11 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn file(path: &str, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line: None,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line: None, what: what.into() }
     }
 
     fn line(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line: Some(line),
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line: Some(line), what: what.into() }
     }
 }
 
@@ -82,11 +74,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if !findings.is_empty() {
         bail!("tidy: {} findings", findings.len());
     }
-    println!(
-        "tidy: {} packages and {} files, no findings",
-        metadata.packages.len(),
-        files.len()
-    );
+    println!("tidy: {} packages and {} files, no findings", metadata.packages.len(), files.len());
     Ok(())
 }
 
@@ -98,9 +86,7 @@ fn collect_paths(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) -> an
     if folder.join("CACHEDIR.TAG").exists() {
         return Ok(());
     }
-    let entries = folder
-        .read_dir()
-        .with_context(|| format!("cannot list {}", folder.display()))?;
+    let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         let name = entry.file_name();
@@ -108,9 +94,7 @@ fn collect_paths(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) -> an
             bail!("{} has a name that is not UTF-8", entry.path().display());
         };
         let path = entry.path();
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot look at {}", path.display()))?;
+        let kind = entry.file_type().with_context(|| format!("cannot look at {}", path.display()))?;
         if kind.is_dir() && is_ours(name) {
             collect_paths(root, &path, paths)?;
         } else if kind.is_file() {
@@ -134,13 +118,9 @@ fn is_ours(folder: &str) -> bool {
 fn read_text_files(root: &Path, paths: &BTreeSet<String>) -> anyhow::Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for path in paths {
-        let bytes =
-            std::fs::read(root.join(path)).with_context(|| format!("cannot read {path}"))?;
+        let bytes = std::fs::read(root.join(path)).with_context(|| format!("cannot read {path}"))?;
         if let Ok(text) = String::from_utf8(bytes) {
-            files.push(SourceFile {
-                path: path.clone(),
-                text,
-            });
+            files.push(SourceFile { path: path.clone(), text });
         }
     }
     Ok(files)
@@ -160,10 +140,7 @@ mod tests {
 
     #[test]
     fn a_finding_reads_like_a_compiler_message() {
-        assert_eq!(
-            Finding::line("a/b.rs", 3, "odd").to_string(),
-            "a/b.rs:3: odd"
-        );
+        assert_eq!(Finding::line("a/b.rs", 3, "odd").to_string(), "a/b.rs:3: odd");
         assert_eq!(Finding::file("a/b.rs", "long").to_string(), "a/b.rs: long");
     }
 }

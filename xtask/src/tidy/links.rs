@@ -13,13 +13,7 @@ pub(super) fn check(file: &SourceFile, paths: &BTreeSet<String>) -> Vec<Finding>
     links(&file.text)
         .into_iter()
         .filter(|(_, target)| !exists(&resolve(folder, target), paths))
-        .map(|(line, target)| {
-            Finding::line(
-                &file.path,
-                line,
-                format!("the link to `{target}` leads nowhere"),
-            )
-        })
+        .map(|(line, target)| Finding::line(&file.path, line, format!("the link to `{target}` leads nowhere")))
         .collect()
 }
 
@@ -44,15 +38,9 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 
 /// What stands between `](` and the next `)`. A code span inside the link's text leaves the `](` in the piece after it.
 fn targets(prose: &str) -> impl Iterator<Item = &str> {
-    let raw = prose
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target);
+    let raw = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     let files = raw.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
-    files
-        .filter_map(|target| target.split(['#', ' ']).next())
-        .filter(|target| !target.is_empty())
+    files.filter_map(|target| target.split(['#', ' ']).next()).filter(|target| !target.is_empty())
 }
 
 /// Follows `.` and `..` from `folder`; a path that leaves the repository keeps its `..` and so exists nowhere.
@@ -75,10 +63,7 @@ fn exists(path: &str, paths: &BTreeSet<String>) -> bool {
     let folder = format!("{path}/");
     path.is_empty()
         || paths.contains(path)
-        || paths
-            .range(folder.clone()..)
-            .next()
-            .is_some_and(|next| next.starts_with(&folder))
+        || paths.range(folder.clone()..).next().is_some_and(|next| next.starts_with(&folder))
 }
 
 #[cfg(test)]
@@ -87,61 +72,28 @@ mod tests {
 
     fn broken(path: &str, text: &str) -> Vec<String> {
         let paths = ["README.md", "docs/glossary.md", "docs/adr/README.md"].map(str::to_owned);
-        let file = SourceFile {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
+        let file = SourceFile { path: path.to_owned(), text: text.to_owned() };
         let findings = check(&file, &BTreeSet::from(paths));
-        findings
-            .into_iter()
-            .map(|finding| finding.to_string())
-            .collect()
+        findings.into_iter().map(|finding| finding.to_string()).collect()
     }
 
     #[test]
     fn files_and_folders_that_exist_pass() {
-        assert!(
-            broken(
-                "README.md",
-                "[a](docs/glossary.md) and [b](docs/adr), [c](./docs/adr/)"
-            )
-            .is_empty()
-        );
-        assert!(
-            broken(
-                "docs/adr/README.md",
-                "[a](../glossary.md#saga), [`b`](../../README.md)"
-            )
-            .is_empty()
-        );
+        assert!(broken("README.md", "[a](docs/glossary.md) and [b](docs/adr), [c](./docs/adr/)").is_empty());
+        assert!(broken("docs/adr/README.md", "[a](../glossary.md#saga), [`b`](../../README.md)").is_empty());
     }
 
     #[test]
     fn a_target_that_is_missing_is_found() {
-        let found = broken(
-            "docs/glossary.md",
-            "fine\n[a](adr/README.md) [b](README.md)",
-        );
-        assert_eq!(
-            found,
-            ["docs/glossary.md:2: the link to `README.md` leads nowhere"]
-        );
-        assert_eq!(
-            broken("docs/glossary.md", "[a](../../elsewhere.md)").len(),
-            1
-        );
+        let found = broken("docs/glossary.md", "fine\n[a](adr/README.md) [b](README.md)");
+        assert_eq!(found, ["docs/glossary.md:2: the link to `README.md` leads nowhere"]);
+        assert_eq!(broken("docs/glossary.md", "[a](../../elsewhere.md)").len(), 1);
         assert_eq!(broken("README.md", "[a](doc)").len(), 1);
     }
 
     #[test]
     fn urls_anchors_code_and_other_files_are_no_matter() {
-        assert!(
-            broken(
-                "README.md",
-                "[a](https://example.org/x) [b](#here) `[c](gone.md)`"
-            )
-            .is_empty()
-        );
+        assert!(broken("README.md", "[a](https://example.org/x) [b](#here) `[c](gone.md)`").is_empty());
         assert!(broken("README.md", "```\n[a](gone.md)\n```").is_empty());
         assert!(broken("lib.rs", "[a](gone.md)").is_empty());
     }

@@ -18,10 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store-*", &["store", "txn"]),
     ("engine", &["store", "txn"]),
     ("outbound", &["engine", "txn"]),
-    (
-        "server",
-        &["engine", "outbound", "store", "store-*", "txn", "wire"],
-    ),
+    ("server", &["engine", "outbound", "store", "store-*", "txn", "wire"]),
     ("sdk", &["engine", "outbound", "store-*", "wire"]),
     ("sim", &["engine", "server", "store", "txn"]),
     ("payments", &["sdk"]),
@@ -44,10 +41,8 @@ pub(super) fn check(metadata: &Metadata, files: &[SourceFile]) -> anyhow::Result
     let mut findings = Vec::new();
     for package in &metadata.packages {
         let path = manifest_path(&metadata.workspace_root, package)?;
-        let manifest = files
-            .iter()
-            .find(|file| file.path == path)
-            .with_context(|| format!("{path} is not among the files"))?;
+        let manifest =
+            files.iter().find(|file| file.path == path).with_context(|| format!("{path} is not among the files"))?;
         let folder = folder_of(&path);
         findings.extend(misnamed(&path, folder, &package.name));
         findings.extend(missing_fields(&path, package));
@@ -64,19 +59,11 @@ fn misnamed(path: &str, folder: &str, name: &str) -> Option<Finding> {
         "sdk" => "escrow".to_owned(),
         _ => format!("escrow-{folder}"),
     };
-    (name != expected).then(|| {
-        Finding::file(
-            path,
-            format!("the package is named `{name}`, not `{expected}`"),
-        )
-    })
+    (name != expected).then(|| Finding::file(path, format!("the package is named `{name}`, not `{expected}`")))
 }
 
 fn missing_fields(path: &str, package: &Package) -> Vec<Finding> {
-    let fields = [
-        ("description", &package.description),
-        ("license", &package.license),
-    ];
+    let fields = [("description", &package.description), ("license", &package.license)];
     fields
         .into_iter()
         .filter(|(_, value)| value.as_deref().unwrap_or_default().is_empty())
@@ -86,28 +73,16 @@ fn missing_fields(path: &str, package: &Package) -> Vec<Finding> {
 
 /// Lints are set once, for all crates; a crate that does not ask for them has none.
 fn missing_lints(path: &str, manifest: &str) -> anyhow::Result<Option<Finding>> {
-    let manifest: toml::Table = manifest
-        .parse()
-        .with_context(|| format!("cannot parse {path}"))?;
-    let inherited = manifest
-        .get("lints")
-        .and_then(|lints| lints.get("workspace"));
+    let manifest: toml::Table = manifest.parse().with_context(|| format!("cannot parse {path}"))?;
+    let inherited = manifest.get("lints").and_then(|lints| lints.get("workspace"));
     let inherits = inherited.and_then(toml::Value::as_bool).unwrap_or(false);
     Ok((!inherits).then(|| Finding::file(path, "`[lints] workspace = true` is missing")))
 }
 
 /// Dependencies on crates of ours that [`ARROWS`] does not draw.
-fn undrawn_arrows(
-    path: &str,
-    from: &str,
-    package: &Package,
-    workspace: &[Package],
-) -> Vec<Finding> {
+fn undrawn_arrows(path: &str, from: &str, package: &Package, workspace: &[Package]) -> Vec<Finding> {
     let Some((_, drawn)) = ARROWS.iter().find(|(crate_, _)| matches(crate_, from)) else {
-        return vec![Finding::file(
-            path,
-            format!("crate `{from}` has no row in the table of arrows"),
-        )];
+        return vec![Finding::file(path, format!("crate `{from}` has no row in the table of arrows"))];
     };
     let mut findings = Vec::new();
     for dependency in &package.dependencies {
@@ -120,10 +95,7 @@ fn undrawn_arrows(
             || (for_tests && (to == from || WHOLE_SYSTEM_TESTS.contains(&from)));
         if !allowed {
             let kind = dependency.kind.as_deref().unwrap_or("normal");
-            findings.push(Finding::file(
-                path,
-                format!("the arrow {from} -> {to} is not drawn ({kind} dependency)"),
-            ));
+            findings.push(Finding::file(path, format!("the arrow {from} -> {to} is not drawn ({kind} dependency)")));
         }
     }
     findings
@@ -144,9 +116,8 @@ fn folder_of(manifest_path: &str) -> &str {
 
 fn manifest_path(root: &str, package: &Package) -> anyhow::Result<String> {
     let path = Path::new(&package.manifest_path);
-    let relative = path
-        .strip_prefix(root)
-        .with_context(|| format!("package `{}` lies outside the repository", package.name))?;
+    let relative =
+        path.strip_prefix(root).with_context(|| format!("package `{}` lies outside the repository", package.name))?;
     Ok(relative.to_string_lossy().replace('\\', "/"))
 }
 
@@ -156,10 +127,9 @@ mod tests {
     use crate::cargo::Dependency;
 
     fn package(name: &str, folder: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
-        let dependencies = dependencies.iter().map(|(name, kind)| Dependency {
-            name: (*name).to_owned(),
-            kind: kind.map(str::to_owned),
-        });
+        let dependencies = dependencies
+            .iter()
+            .map(|(name, kind)| Dependency { name: (*name).to_owned(), kind: kind.map(str::to_owned) });
         Package {
             name: name.to_owned(),
             manifest_path: format!("/repo/crates/{folder}/Cargo.toml"),
@@ -169,19 +139,9 @@ mod tests {
     }
 
     fn arrows(from: &str, dependencies: &[(&str, Option<&str>)]) -> Vec<String> {
-        let folders = [
-            "txn",
-            "store",
-            "store-sqlite",
-            "engine",
-            "payments",
-            "server",
-            "wire",
-        ];
-        let workspace: Vec<Package> = folders
-            .iter()
-            .map(|folder| package(&format!("escrow-{folder}"), folder, &[]))
-            .collect();
+        let folders = ["txn", "store", "store-sqlite", "engine", "payments", "server", "wire"];
+        let workspace: Vec<Package> =
+            folders.iter().map(|folder| package(&format!("escrow-{folder}"), folder, &[])).collect();
         let package = package(&format!("escrow-{from}"), from, dependencies);
         let findings = undrawn_arrows("Cargo.toml", from, &package, &workspace);
         findings.into_iter().map(|finding| finding.what).collect()
@@ -189,25 +149,9 @@ mod tests {
 
     #[test]
     fn a_drawn_arrow_passes_whatever_is_foreign() {
-        assert!(
-            arrows(
-                "engine",
-                &[
-                    ("escrow-txn", None),
-                    ("escrow-store", None),
-                    ("tokio", None)
-                ]
-            )
-            .is_empty()
-        );
+        assert!(arrows("engine", &[("escrow-txn", None), ("escrow-store", None), ("tokio", None)]).is_empty());
         assert!(arrows("server", &[("escrow-store-sqlite", None)]).is_empty());
-        assert!(
-            arrows(
-                "store-postgres",
-                &[("escrow-store", None), ("escrow-txn", None)]
-            )
-            .is_empty()
-        );
+        assert!(arrows("store-postgres", &[("escrow-store", None), ("escrow-txn", None)]).is_empty());
     }
 
     #[test]
@@ -232,10 +176,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_row_is_found() {
-        assert_eq!(
-            arrows("common", &[]),
-            ["crate `common` has no row in the table of arrows"]
-        );
+        assert_eq!(arrows("common", &[]), ["crate `common` has no row in the table of arrows"]);
     }
 
     #[test]
@@ -251,30 +192,15 @@ mod tests {
     fn description_and_license_are_required() {
         let bare = package("escrow-txn", "txn", &[]);
         assert_eq!(missing_fields("p", &bare).len(), 2);
-        let full = Package {
-            description: Some("d".into()),
-            license: Some("Apache-2.0".into()),
-            ..bare
-        };
+        let full = Package { description: Some("d".into()), license: Some("Apache-2.0".into()), ..bare };
         assert!(missing_fields("p", &full).is_empty());
     }
 
     #[test]
     fn lints_are_inherited() {
-        assert_eq!(
-            missing_lints("p", "[lints]\nworkspace = true").unwrap(),
-            None
-        );
-        assert!(
-            missing_lints("p", "[lints]\nworkspace = false")
-                .unwrap()
-                .is_some()
-        );
-        assert!(
-            missing_lints("p", "[package]\nname = \"x\"")
-                .unwrap()
-                .is_some()
-        );
+        assert_eq!(missing_lints("p", "[lints]\nworkspace = true").unwrap(), None);
+        assert!(missing_lints("p", "[lints]\nworkspace = false").unwrap().is_some());
+        assert!(missing_lints("p", "[package]\nname = \"x\"").unwrap().is_some());
         assert!(missing_lints("p", "not a manifest").is_err());
     }
 }

@@ -49,20 +49,14 @@ fn too_long(file: &SourceFile) -> Option<Finding> {
     let is_source = file.path.starts_with("crates/") && file.path.contains("/src/");
     let is_excepted = LONG_FILES.iter().any(|(path, _)| *path == file.path);
     let lines = file.text.lines().count();
-    (is_source && !is_excepted && lines > LINES_MAX).then(|| {
-        Finding::file(
-            &file.path,
-            format!("{lines} lines, at most {LINES_MAX}: look for two subjects"),
-        )
-    })
+    (is_source && !is_excepted && lines > LINES_MAX)
+        .then(|| Finding::file(&file.path, format!("{lines} lines, at most {LINES_MAX}: look for two subjects")))
 }
 
 fn absent_references(file: &SourceFile) -> Vec<Finding> {
     each_line(file, |line| {
         let word = ABSENT.iter().find(|word| line.contains(**word))?;
-        Some(format!(
-            "`{word}` is not in the repository: say here what it says"
-        ))
+        Some(format!("`{word}` is not in the repository: say here what it says"))
     })
 }
 
@@ -71,10 +65,7 @@ fn unfinished(file: &SourceFile) -> Vec<Finding> {
     each_line(file, |line| {
         let mark = UNFINISHED.iter().find(|mark| line.contains(**mark))?;
         let (_, rest) = line.split_once(mark)?;
-        let numbered = rest
-            .split('#')
-            .skip(1)
-            .any(|tail| tail.starts_with(|c: char| c.is_ascii_digit()));
+        let numbered = rest.split('#').skip(1).any(|tail| tail.starts_with(|c: char| c.is_ascii_digit()));
         (!numbered).then(|| format!("{mark} without an issue number"))
     })
 }
@@ -83,24 +74,17 @@ fn unfinished(file: &SourceFile) -> Vec<Finding> {
 fn skipped_tests(file: &SourceFile) -> Vec<Finding> {
     let bare = [concat!("#[ign", "ore]"), concat!(", ign", "ore)]")];
     each_line(file, |line| {
-        bare.iter()
-            .any(|attribute| line.contains(attribute))
-            .then(|| "a skipped test without a reason".to_owned())
+        bare.iter().any(|attribute| line.contains(attribute)).then(|| "a skipped test without a reason".to_owned())
     })
 }
 
 fn trailing_whitespace(file: &SourceFile) -> Vec<Finding> {
-    each_line(file, |line| {
-        line.ends_with(char::is_whitespace)
-            .then(|| "white space at the end of the line".to_owned())
-    })
+    each_line(file, |line| line.ends_with(char::is_whitespace).then(|| "white space at the end of the line".to_owned()))
 }
 
 fn each_line(file: &SourceFile, rule: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let numbered = (1..).zip(file.text.split('\n'));
-    numbered
-        .filter_map(|(number, line)| Some(Finding::line(&file.path, number, rule(line)?)))
-        .collect()
+    numbered.filter_map(|(number, line)| Some(Finding::line(&file.path, number, rule(line)?))).collect()
 }
 
 #[cfg(test)]
@@ -108,10 +92,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> SourceFile {
-        SourceFile {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        SourceFile { path: path.to_owned(), text: text.to_owned() }
     }
 
     fn lines(findings: &[Finding]) -> Vec<usize> {
@@ -135,21 +116,13 @@ mod tests {
 
     #[test]
     fn a_skipped_test_needs_a_reason() {
-        let text = concat!(
-            "#[ign",
-            "ore]\n#[ign",
-            "ore = \"why\"]\n#[cfg_attr(x, ign",
-            "ore)]"
-        );
+        let text = concat!("#[ign", "ore]\n#[ign", "ore = \"why\"]\n#[cfg_attr(x, ign", "ore)]");
         assert_eq!(lines(&skipped_tests(&file("a.rs", text))), [1, 3]);
     }
 
     #[test]
     fn references_to_absent_papers_are_found() {
-        let text = format!(
-            "see {}\nsee docs/glossary.md\nsee {}issues",
-            ABSENT[2], ABSENT[1]
-        );
+        let text = format!("see {}\nsee docs/glossary.md\nsee {}issues", ABSENT[2], ABSENT[1]);
         assert_eq!(lines(&absent_references(&file("a.rs", &text))), [1, 3]);
     }
 
