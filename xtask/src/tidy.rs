@@ -72,7 +72,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         println!("{finding}");
     }
     if !findings.is_empty() {
-        bail!("tidy: {} findings", findings.len());
+        bail!("tidy: findings: {}", findings.len());
     }
     println!("tidy: {} packages and {} files, no findings", metadata.packages.len(), files.len());
     Ok(())

@@ -1,19 +1,30 @@
-//! The rule about links between our documents.
+//! The rule about links to our documents: what is named exists.
 
 use std::collections::BTreeSet;
 
 use super::{Finding, SourceFile};
 
-/// Links in a Markdown file whose target is not in the repository. `paths` are all files from the root.
+/// Targets that are not in the repository: of the links of a Markdown file, else of the pages that a comment or message
+/// names. `paths` are all files from the root.
 pub(super) fn check(file: &SourceFile, paths: &BTreeSet<String>) -> Vec<Finding> {
-    if !file.path.ends_with(".md") {
-        return Vec::new();
-    }
     let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    links(&file.text)
+    let (folder, targets) =
+        if file.path.ends_with(".md") { (folder, links(&file.text)) } else { ("", named_pages(&file.text)) };
+    targets
         .into_iter()
         .filter(|(_, target)| !exists(&resolve(folder, target), paths))
         .map(|(line, target)| Finding::line(&file.path, line, format!("the link to `{target}` leads nowhere")))
+        .collect()
+}
+
+/// Pages named by their path from the root, such as `docs/glossary.md`, with their line numbers.
+fn named_pages(text: &str) -> Vec<(usize, &str)> {
+    let is_part_of_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    let words = |line| str::split(line, move |c| !is_part_of_path(c));
+    let is_page = |word: &&str| word.starts_with("docs/") && word.ends_with(".md");
+    (1..)
+        .zip(text.lines())
+        .flat_map(|(number, line)| words(line).filter(is_page).map(move |page| (number, page)))
         .collect()
 }
 
@@ -96,5 +107,15 @@ mod tests {
         assert!(broken("README.md", "[a](https://example.org/x) [b](#here) `[c](gone.md)`").is_empty());
         assert!(broken("README.md", "```\n[a](gone.md)\n```").is_empty());
         assert!(broken("lib.rs", "[a](gone.md)").is_empty());
+    }
+
+    #[test]
+    fn a_page_named_in_code_has_to_exist() {
+        let gone = concat!("docs", "/gone.md");
+        let text = format!("/// See `docs/glossary.md`.\n/// Not docs/*.md, docs/{{name}}.md.\n/// See {gone}, too");
+        assert_eq!(
+            broken("crates/txn/src/lib.rs", &text),
+            [format!("crates/txn/src/lib.rs:3: the link to `{gone}` leads nowhere")]
+        );
     }
 }
