@@ -1,6 +1,7 @@
 //! Every check passes on sound books and finds what is planted in them.
 
 mod fixture;
+mod records;
 
 use super::Outcome;
 use crate::foundation::db::DbName::{self, PayFunds, PayGateway, PayLedger, PayNotify, PayOrder, PayPoints};
