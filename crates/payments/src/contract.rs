@@ -156,6 +156,12 @@ pub mod accounting {
     }
 }
 
+/// The gateway.
+pub mod gateway {
+    /// After the payment-order service has dealt with a bank notice: the notice is done. Payload [`super::order::BankResult`].
+    pub const NOTICE_DONE: &str = "/msg/notice-done";
+}
+
 /// The payment-order service.
 pub mod order {
     use super::{AcctDate, Deserialize, Money, PayNo, RecordNo, RefundNo, Serialize, Timestamp};
@@ -166,6 +172,9 @@ pub mod order {
     pub const ORDER_CONFIRM: &str = "/tcc/order/confirm";
     /// Branch 01 of settlement: the order goes back to `WAIT_PAY`. Payload [`Settlement`].
     pub const ORDER_CANCEL: &str = "/tcc/order/cancel";
+    /// Branch 01 of a refund's saga turned back: the refund becomes `FAILED`. Its action is the local transaction that made
+    /// the refund. Payload [`RefundRef`].
+    pub const REFUND_COMPENSATE: &str = "/saga/refund/compensate";
     /// Step 2 of a refund: ask the bank until it is final. Payload [`RefundRef`].
     pub const BANK_REFUND_ACTION: &str = "/saga/bank-refund/action";
     /// Step 3 of a refund: it becomes `SUCCESS`. Payload [`RefundRef`].
@@ -208,7 +217,7 @@ pub mod order {
         pub acct_date: AcctDate,
     }
 
-    /// Which refund a saga step is about.
+    /// Which refund a saga step is about. A refund's steps all carry [`super::funds::RefundHold`], of which this is a part.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct RefundRef {
         /// The refund.
@@ -218,7 +227,7 @@ pub mod order {
 
 /// The merchant-notification service.
 pub mod notify {
-    use super::{Deserialize, NotificationId, PayNo, Serialize};
+    use super::{Deserialize, MerchantNo, NotificationId, PayNo, Serialize};
 
     /// Tell the merchant. Payload [`Notice`].
     pub const NOTIFY: &str = "/msg/notify";
@@ -230,6 +239,8 @@ pub mod notify {
         pub ntf_id: NotificationId,
         /// The payment it is about.
         pub pay_no: PayNo,
+        /// Who is told; decides whose secret signs.
+        pub merchant_no: MerchantNo,
         /// Where it goes.
         pub url: String,
         /// The exact JSON text that is signed and sent.
@@ -255,7 +266,7 @@ pub struct RefundPosting {
     pub acct_date: AcctDate,
 }
 
-/// What an outbox row is about; decides where its message goes.
+/// What an outbox row is about; decides what becomes of it and where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// A stored bank notice goes to the payment-order service.
@@ -264,13 +275,15 @@ pub enum Topic {
     Voucher,
     /// A notification goes to the notification service.
     Notice,
+    /// A refund begins: a saga over order, funds and the bank.
+    RefundSaga,
     /// A settled refund is posted at funds and points.
     Refund,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 4] = [Self::BankResult, Self::Voucher, Self::Notice, Self::Refund];
+    pub const ALL: [Self; 5] = [Self::BankResult, Self::Voucher, Self::Notice, Self::RefundSaga, Self::Refund];
 
     /// The topic's name in the outbox.
     pub fn as_str(self) -> &'static str {
@@ -278,6 +291,7 @@ impl Topic {
             Self::BankResult => "bank_result",
             Self::Voucher => "voucher",
             Self::Notice => "notice",
+            Self::RefundSaga => "refund_saga",
             Self::Refund => "refund",
         }
     }

@@ -13,5 +13,6 @@ pub mod contract;
 
 pub mod barrier;
 pub mod foundation;
+pub mod signing;
 
 pub mod audit;

@@ -131,7 +131,7 @@ impl IntoResponse for BranchError {
 }
 
 /// Shows an error with its causes.
-struct Chain<'a>(&'a (dyn Error + 'static));
+pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -88,6 +88,8 @@ pub struct Message {
     pub business_key: String,
     /// Where it is delivered.
     pub destinations: Vec<String>,
+    /// One destination after the other, each once the one before has accepted; otherwise all at once.
+    pub in_order: bool,
     /// Its payload, as JSON text.
     pub payload: String,
     /// Who can say whether the local transaction committed. Needed by `prepare`, unused by a bare submit.
@@ -207,7 +209,7 @@ impl<'a> Body<'a> {
         Self {
             options,
             business_key: Some(&message.business_key),
-            concurrent: true,
+            concurrent: !message.in_order,
             steps: message.destinations.iter().map(step).collect(),
             payloads: vec![&message.payload; message.destinations.len()],
             query_prepared: message.query_prepared.as_deref(),

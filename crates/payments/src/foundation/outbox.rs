@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::coordinator::{Coordinator, CoordinatorError, Message, TxnStatus};
+use super::coordinator::{Coordinator, CoordinatorError, Message, Saga, SagaStep, TxnStatus};
 use super::db::Database;
 use crate::contract::Topic;
 use crate::ids::Gid;
@@ -98,6 +98,23 @@ pub enum RelayError {
     Database(#[from] sqlx::Error),
 }
 
+/// What the rows of one topic become at the coordinator.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// A message that is delivered to these URLs.
+    Message {
+        /// Where to.
+        destinations: Vec<String>,
+        /// One after the other, not all at once.
+        in_order: bool,
+    },
+    /// A saga, every step of which carries the row's payload.
+    Saga {
+        /// Action and compensation of each step; an empty URL is not called.
+        steps: Vec<(String, String)>,
+    },
+}
+
 /// Hands the rows of one outbox over.
 #[derive(Debug)]
 pub struct Relay {
@@ -105,8 +122,8 @@ pub struct Relay {
     pub db: Database,
     /// To whom.
     pub coordinator: Coordinator,
-    /// Where each topic's messages are delivered.
-    pub destinations: BTreeMap<Topic, Vec<String>>,
+    /// What becomes of each topic's rows.
+    pub routes: BTreeMap<Topic, Route>,
     /// The service's clock.
     pub clock: Clock,
     /// Rung after a commit.
@@ -204,25 +221,18 @@ impl Relay {
         Ok(rows.into_iter().map(taken).collect::<Result<_, _>>()?)
     }
 
-    /// Submits one row as a message; true once the coordinator holds it for good.
+    /// Submits one row; true once the coordinator holds it for good.
     async fn send(&self, row: &Taken) -> bool {
         let topic = Topic::ALL.into_iter().find(|topic| topic.as_str() == row.topic);
-        let Some(destinations) = topic.and_then(|topic| self.destinations.get(&topic)) else {
+        let Some(route) = topic.and_then(|topic| self.routes.get(&topic)) else {
             tracing::error!(msg_id = row.msg_id, topic = row.topic, "outbox row with a topic that goes nowhere");
             return false;
         };
         let gid = Gid::new(&row.msg_id);
-        let message = Message {
-            gid: gid.clone(),
-            business_key: row.key.clone().unwrap_or_else(|| row.msg_id.clone()),
-            destinations: destinations.clone(),
-            payload: row.payload.clone(),
-            query_prepared: None,
-        };
-        match self.coordinator.submit_message(&message).await {
+        match self.submit(&gid, row, route).await {
             Ok(()) => true,
-            // Refused for being delivered already is as good as taken; refused for being discarded is not.
-            Err(CoordinatorError::Refused { .. }) => self.is_held(&gid).await,
+            // Refused for having ended already is as good as taken; refused for being discarded is not.
+            Err(CoordinatorError::Refused { .. }) => self.is_held(&gid, route).await,
             Err(error) => {
                 tracing::debug!(%error, "outbox row not handed over");
                 false
@@ -230,14 +240,33 @@ impl Relay {
         }
     }
 
-    async fn is_held(&self, gid: &Gid) -> bool {
-        match self.coordinator.query(gid).await {
-            Ok(Some(TxnStatus::Submitted | TxnStatus::Succeed)) => true,
-            Ok(status) => {
+    async fn submit(&self, gid: &Gid, row: &Taken, route: &Route) -> Result<(), CoordinatorError> {
+        let gid = gid.clone();
+        let business_key = row.key.clone().unwrap_or_else(|| row.msg_id.clone());
+        match route.clone() {
+            Route::Message { destinations, in_order } => {
+                let payload = row.payload.clone();
+                let message = Message { gid, business_key, destinations, in_order, payload, query_prepared: None };
+                self.coordinator.submit_message(&message).await
+            }
+            Route::Saga { steps } => {
+                let step = |(action, compensate)| SagaStep { action, compensate, payload: row.payload.clone() };
+                let saga = Saga { gid, business_key, steps: steps.into_iter().map(step).collect() };
+                self.coordinator.submit_saga(&saga).await
+            }
+        }
+    }
+
+    async fn is_held(&self, gid: &Gid, route: &Route) -> bool {
+        match (self.coordinator.query(gid).await, route) {
+            (Ok(Some(TxnStatus::Submitted | TxnStatus::Succeed)), _) => true,
+            // A saga that turned back was taken all the same.
+            (Ok(Some(TxnStatus::Aborting | TxnStatus::Failed)), Route::Saga { .. }) => true,
+            (Ok(status), _) => {
                 tracing::error!(%gid, ?status, "coordinator refuses an outbox row");
                 false
             }
-            Err(error) => {
+            (Err(error), _) => {
                 tracing::debug!(%error, "outbox row not handed over");
                 false
             }

@@ -8,7 +8,7 @@ use super::branch::BranchContext;
 use super::coordinator::Coordinator;
 use super::db::{Database, DbName};
 use super::http::HttpClient;
-use super::outbox::WakeUp;
+use super::outbox::{Route, WakeUp};
 use crate::barrier::Barrier;
 use crate::contract::{self, Topic};
 use crate::time::Clock;
@@ -98,18 +98,42 @@ impl Directory {
         }
     }
 
-    /// Where each topic's messages are delivered.
-    pub fn destinations(&self) -> BTreeMap<Topic, Vec<String>> {
-        let urls = |topic| match topic {
-            Topic::BankResult => vec![self.url(ServiceName::Order, contract::order::BANK_RESULT)],
-            Topic::Voucher => vec![self.url(ServiceName::Accounting, contract::accounting::VOUCHER)],
-            Topic::Notice => vec![self.url(ServiceName::Notify, contract::notify::NOTIFY)],
-            Topic::Refund => vec![
-                self.url(ServiceName::Funds, contract::funds::REFUND_POST),
-                self.url(ServiceName::Points, contract::points::REVOKE),
-            ],
+    /// What becomes of each topic's outbox rows, and where they go.
+    pub fn routes(&self) -> BTreeMap<Topic, Route> {
+        Topic::ALL.into_iter().map(|topic| (topic, self.route(topic))).collect()
+    }
+
+    fn route(&self, topic: Topic) -> Route {
+        use contract::{accounting, funds, gateway, notify, order, points};
+        let to = |destinations: &[(ServiceName, &str)], in_order| Route::Message {
+            destinations: destinations.iter().map(|(service, path)| self.url(*service, path)).collect(),
+            in_order,
         };
-        Topic::ALL.into_iter().map(|topic| (topic, urls(topic))).collect()
+        match topic {
+            // The notice is done only once the order's service has accepted the result.
+            Topic::BankResult => {
+                to(&[(ServiceName::Order, order::BANK_RESULT), (ServiceName::Gateway, gateway::NOTICE_DONE)], true)
+            }
+            Topic::Voucher => to(&[(ServiceName::Accounting, accounting::VOUCHER)], false),
+            Topic::Notice => to(&[(ServiceName::Notify, notify::NOTIFY)], false),
+            Topic::RefundSaga => Route::Saga { steps: self.refund_steps() },
+            Topic::Refund => {
+                to(&[(ServiceName::Funds, funds::REFUND_POST), (ServiceName::Points, points::REVOKE)], false)
+            }
+        }
+    }
+
+    /// The refund saga. Step 1 is the refund row itself: made by the initiator's first local transaction, `FAILED` when the
+    /// saga turns back. Asking the bank is the pivot: nothing undoes it, and what follows it cannot be refused.
+    fn refund_steps(&self) -> Vec<(String, String)> {
+        use contract::{funds, order};
+        let nothing = String::new;
+        vec![
+            (nothing(), self.url(ServiceName::Order, order::REFUND_COMPENSATE)),
+            (self.url(ServiceName::Funds, funds::HOLD_ACTION), self.url(ServiceName::Funds, funds::HOLD_COMPENSATE)),
+            (self.url(ServiceName::Order, order::BANK_REFUND_ACTION), nothing()),
+            (self.url(ServiceName::Order, order::REFUND_SETTLE_ACTION), nothing()),
+        ]
     }
 }
 

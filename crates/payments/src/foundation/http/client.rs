@@ -134,6 +134,14 @@ impl HttpClient {
         self.send(Method::GET, url, HeaderMap::new(), Bytes::new(), timeout).await
     }
 
+    /// Gets `url` with these headers: for signed requests.
+    ///
+    /// # Errors
+    /// [`CallError`] when there is no answer. Any status is an answer.
+    pub async fn get_with(&self, url: &str, headers: HeaderMap, timeout: Duration) -> Result<Reply, CallError> {
+        self.send(Method::GET, url, headers, Bytes::new(), timeout).await
+    }
+
     /// Posts `payload` as JSON.
     ///
     /// # Errors
