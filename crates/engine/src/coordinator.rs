@@ -1,16 +1,35 @@
+use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versioned};
 use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Status, Txn};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError};
+use crate::driver::Driver;
+use crate::due::{self, DueHint};
+use crate::lanes::{Caps, Lanes};
+use crate::registry::{Ask, Mail, Registry, Undelivered};
+use crate::shared::Shared;
+use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError, purge};
+
+/// When to try again after a refusal for too much work.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How soon a transaction is taken up again whose driver panicked.
+const RETAKE_AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// The coordinator: takes requests, drives transactions, wakes them in time.
 ///
-/// Cheap to clone; all clones are one coordinator. Must be made inside a tokio runtime.
+/// Cheap to clone; all clones are one coordinator.
 #[derive(Clone)]
-pub struct Coordinator {}
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
 
 /// What a request for a result came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +52,14 @@ pub enum Receipt {
     },
 }
 
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator").field("active", &self.active()).finish_non_exhaustive()
+    }
+}
+
 impl Coordinator {
-    /// Starts a coordinator: recovers what was in flight, and waits for what is due.
+    /// Starts a coordinator: takes up what was in flight, and waits for what becomes due. Needs a tokio runtime around it.
     pub fn start(
         config: EngineConfig,
         store: Arc<dyn Store>,
@@ -43,8 +68,25 @@ impl Coordinator {
         observer: Arc<dyn Observer>,
         jitter: Jitter,
     ) -> Self {
-        let _ = (config, store, clock, caller, observer, jitter);
-        unimplemented!()
+        let caps = Caps { total: config.calls_max, per_lane: config.lane_calls_max, queue: config.lane_queue_max };
+        let shared = Arc::new(Shared {
+            config,
+            store,
+            clock,
+            caller,
+            observer,
+            jitter,
+            lanes: Lanes::new(caps),
+            registry: Registry::new(),
+            due: DueHint::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            killed: CancellationToken::new(),
+            writes: AtomicU64::new(0),
+        });
+        shared.tasks.spawn(due::run(Arc::clone(&shared)));
+        shared.tasks.spawn(purge::run(Arc::clone(&shared)));
+        Self { shared }
     }
 
     /// Begins a transaction. Repeating the same request is fine while it is prepared.
@@ -52,8 +94,8 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn prepare(&self, begin: Begin) -> Result<(), RequestError> {
-        let _ = begin;
-        unimplemented!()
+        let gid = begin.gid.clone();
+        self.ask(gid, Ask::Prepare(Box::new(begin))).await.map(drop)
     }
 
     /// Decides a transaction forward; begins it if it is a saga or a message and new. Waits for the result if
@@ -62,8 +104,8 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn submit(&self, begin: Begin) -> Result<Receipt, RequestError> {
-        let _ = begin;
-        unimplemented!()
+        let gid = begin.gid.clone();
+        self.ask(gid, Ask::Submit(Box::new(begin))).await
     }
 
     /// Turns a prepared transaction back. Waits for the result if it was prepared with `wait_result`.
@@ -71,8 +113,7 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn abort(&self, abort: Abort) -> Result<Receipt, RequestError> {
-        let _ = abort;
-        unimplemented!()
+        self.ask(abort.gid.clone(), Ask::Abort(abort)).await
     }
 
     /// Adds a branch to a prepared TCC or XA. Repeating the identical registration is fine while it is prepared.
@@ -80,8 +121,7 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn register(&self, registration: Registration) -> Result<(), RequestError> {
-        let _ = registration;
-        unimplemented!()
+        self.ask(registration.gid.clone(), Ask::Register(Box::new(registration))).await.map(drop)
     }
 
     /// The transaction as it is durable.
@@ -89,8 +129,7 @@ impl Coordinator {
     /// # Errors
     /// [`StoreError`].
     pub async fn query(&self, gid: &Gid) -> Result<Option<Versioned<Txn>>, StoreError> {
-        let _ = gid;
-        unimplemented!()
+        self.shared.store.load(gid).await
     }
 
     /// One page of transactions, newest first, as they are durable.
@@ -98,8 +137,7 @@ impl Coordinator {
     /// # Errors
     /// [`StoreError`].
     pub async fn list(&self, query: &ListQuery) -> Result<Page<TxnSummary>, StoreError> {
-        let _ = query;
-        unimplemented!()
+        self.shared.store.list(query).await
     }
 
     /// An operator asks a transaction to go on at once.
@@ -107,8 +145,7 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn retry_now(&self, gid: Gid) -> Result<(), RequestError> {
-        let _ = gid;
-        unimplemented!()
+        self.ask(gid, Ask::RetryNow).await.map(drop)
     }
 
     /// An operator turns back a submitted saga; recorded with the transaction.
@@ -116,8 +153,7 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn order_abort(&self, gid: Gid, operator: Operator) -> Result<(), RequestError> {
-        let _ = (gid, operator);
-        unimplemented!()
+        self.ask(gid, Ask::OrderAbort(operator)).await.map(drop)
     }
 
     /// An operator ends a transaction, whatever has been done; recorded with the transaction.
@@ -125,19 +161,66 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn force_stop(&self, gid: Gid, operator: Operator) -> Result<(), RequestError> {
-        let _ = (gid, operator);
-        unimplemented!()
+        self.ask(gid, Ask::ForceStop(operator)).await.map(drop)
     }
 
     /// Transactions in memory now.
     pub fn active(&self) -> usize {
-        unimplemented!()
+        self.shared.registry.active()
     }
 
-    /// Takes no more requests, lets what is on its way finish for at most `grace`, stores it, and hands the rest back.
-    /// Returns whether everything ended in time.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
-        let _ = grace;
-        unimplemented!()
+    /// Whether [`Coordinator::shutdown`] has been called.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.is_cancelled()
     }
+
+    /// Takes no more requests, lets what is on its way finish for at most `grace`, and stores it. Returns whether
+    /// everything ended in time; what did not is taken up again by the next start.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        let in_time = tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok();
+        self.shared.killed.cancel();
+        self.shared.tasks.wait().await;
+        in_time
+    }
+
+    /// Puts a request into the transaction's mailbox and waits for the answer.
+    async fn ask(&self, gid: Gid, ask: Ask) -> Result<Receipt, RequestError> {
+        if self.is_stopping() {
+            return Err(RequestError::ShuttingDown);
+        }
+        let waits = matches!(&ask, Ask::Submit(_) | Ask::Abort(_));
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail { ask, reply: Some(reply) };
+        start_driver(&self.shared, &gid, mail).map_err(|Undelivered::Full| overloaded())?;
+        let limit = self.shared.config.wait_result_max;
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(answer)) => answer,
+            // The driver ended without an answer: it was killed, or it panicked.
+            Ok(Err(_)) => Err(RequestError::LostClaim { gid }),
+            Err(_) if waits => Ok(Receipt::Waiting { status: Status::Submitted, reason: None }),
+            Err(_) => Err(RequestError::LostClaim { gid }),
+        }
+    }
+}
+
+fn overloaded() -> RequestError {
+    RequestError::Overloaded { retry_after: RETRY_AFTER }
+}
+
+/// Gives mail to the driver of its transaction, and starts one if there is none.
+pub(crate) fn start_driver(shared: &Arc<Shared>, gid: &Gid, mail: Mail) -> Result<(), Undelivered> {
+    shared.registry.deliver(gid, mail, shared.config.active_max, |mailbox| {
+        let driver = Driver::new(Arc::clone(shared), gid.clone(), mailbox);
+        let (shared, gid) = (Arc::clone(shared), gid.clone());
+        shared.tasks.clone().spawn(async move {
+            if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
+                tracing::error!(%gid, "the driver of a transaction panicked");
+                let due_at = shared.clock.now().plus(RETAKE_AFTER_PANIC);
+                shared.store.release(&gid, due_at).await;
+                shared.due.at(due_at);
+            }
+        });
+    })
 }

@@ -6,11 +6,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod config;
 mod coordinator;
-mod error;
+mod driver;
+mod due;
+mod lanes;
+mod purge;
+mod registry;
+mod shared;
 
 mod caller;
+mod config;
+mod error;
 mod observer;
 
 pub use caller::{BranchCall, BranchCaller, BranchReply};

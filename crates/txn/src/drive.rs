@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::progress::OpStatus;
 use crate::{
     Amendment, Answer, Attempt, Attention, Branch, BranchId, BranchOp, BranchOutcome, BranchProgress, CallId, Defaults,
-    Definition, Event, InvalidDefinition, Moment, OpProgress, Operator, OperatorOrder, Pattern, Progress, Reach,
-    Status, Timestamp, Txn, limits, message, phase_two, retry, saga,
+    Definition, Digest, Event, InvalidDefinition, Moment, OpProgress, Operator, OperatorOrder, Pattern, Progress,
+    Reach, Status, Timestamp, Txn, limits, message, phase_two, retry, saga,
 };
 
 /// A transaction that somebody works on: what is stored of it, and what is not (yet).
@@ -84,7 +84,12 @@ impl Drive {
     }
 
     /// A stored transaction. Everything in its stored reach counts as started: an earlier drive may have called it.
-    pub fn load(txn: Txn, defaults: Defaults) -> Self {
+    pub fn load(mut txn: Txn, defaults: Defaults) -> Self {
+        if txn.def.digest.is_none() && !txn.def.pattern.registers_branches() {
+            // Steps that came with a later request than the first are stored as added branches.
+            let digest = Digest::of(txn.def.pattern, &txn.def.branches);
+            Arc::make_mut(&mut txn.def).digest = digest;
+        }
         Self {
             durable: Some(txn.progress.clone()),
             started: txn.progress.reach.clone(),
@@ -162,10 +167,12 @@ impl Drive {
         Some(if call.op == self.txn.def.pattern.forward_op() { &branch.forward } else { &branch.backward })
     }
 
-    /// Turns back, and fixes what has to be undone: everything that may have been called.
+    /// Turns back, and fixes what has to be undone: everything that may have been called. Trouble with an operation that
+    /// will not be called again is over.
     pub(crate) fn turn_back(&mut self, reason: Option<String>) {
         self.txn.progress.status = Status::Aborting;
         self.txn.progress.reason = reason;
+        self.txn.progress.attention = None;
         self.txn.progress.reach = self.started.clone();
     }
 
@@ -199,8 +206,9 @@ impl Drive {
 /// [`IllegalEvent`] where the event is not allowed; the drive is then as it was. An answer to a call that is no longer in
 /// flight is legal and changes nothing.
 pub fn apply(drive: &mut Drive, event: Event, moment: Moment) -> Result<(), IllegalEvent> {
+    let before = drive.txn.progress.clone();
     match event {
-        Event::Submit { amendment, branches } => submit(drive, amendment, branches, moment)?,
+        Event::Submit { amendment, branches } => submit(drive, amendment, branches)?,
         Event::Abort { reason } => abort(drive, reason, moment.now)?,
         Event::Register(branch) => register(drive, branch)?,
         Event::Answer(answer) => answered(drive, answer, moment),
@@ -210,18 +218,20 @@ pub fn apply(drive: &mut Drive, event: Event, moment: Moment) -> Result<(), Ille
         Event::ForceStop(operator) => force_stop(drive, operator, moment.now)?,
     }
     drive.settle(moment.now);
-    if drive.unsaved_since.is_none() && drive.durable.as_ref() != Some(&drive.txn.progress) {
-        drive.unsaved_since = Some(moment.now);
-    }
-    if drive.unsaved_since.is_some() {
+    if drive.txn.progress != before {
         drive.txn.progress.updated_at = moment.now;
+        drive.unsaved_since.get_or_insert(moment.now);
     }
     Ok(())
 }
 
-fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>, moment: Moment) -> Result<(), IllegalEvent> {
+fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>) -> Result<(), IllegalEvent> {
     match drive.txn.progress.status {
-        Status::Submitted => return Ok(()), // Joins the running drive.
+        // Said again: it joins the running drive, and what waits for its next attempt goes on at once.
+        Status::Submitted => {
+            retry_now(drive);
+            return Ok(());
+        }
         Status::Prepared => {}
         Status::Aborting | Status::Committed | Status::Aborted | Status::Stopped => {
             return Err(drive.illegal("submit"));
@@ -229,9 +239,11 @@ fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>, moment
     }
     // Of two requests the first one that carries steps fixes them.
     if drive.txn.def.branches.is_empty() && !drive.txn.def.pattern.registers_branches() {
-        for branch in branches {
-            add_branch(drive, branch)?;
-        }
+        let def = Definition { branches, ..Definition::clone(&drive.txn.def) };
+        def.check()?;
+        drive.txn.progress.branches = vec![BranchProgress::default(); def.branches.len()];
+        drive.added.clone_from(&def.branches);
+        drive.txn.def = Arc::new(def);
     }
     let current = Amendment { options: drive.txn.options().clone(), custom_data: drive.txn.custom_data().to_owned() };
     let amended = Amendment {
@@ -241,15 +253,14 @@ fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>, moment
     if amended != current {
         drive.txn.progress.amended = Some(amended);
     }
-    decide_forward(drive, moment.now);
+    decide_forward(drive);
     Ok(())
 }
 
 /// `Prepared → Submitted`.
-pub(crate) fn decide_forward(drive: &mut Drive, now: Timestamp) {
+pub(crate) fn decide_forward(drive: &mut Drive) {
     drive.txn.progress.status = Status::Submitted;
     drive.txn.progress.attention = None;
-    drive.txn.progress.updated_at = now;
     drive.in_flight.remove(&CallId::CHECK_BACK);
 }
 

@@ -1,0 +1,183 @@
+//! Who may call now: one lane per target, each with a cap and a bounded queue, all sharing a total round-robin, so that a
+//! target which hangs delays only its own transactions.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Hands out the right to call.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    caps: Caps,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) total: usize,
+    pub(crate) per_lane: usize,
+    pub(crate) queue: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    lanes: BTreeMap<String, Lane>,
+    /// Lanes with somebody waiting, in the order of their turns.
+    turns: VecDeque<String>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    running: usize,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
+}
+
+/// The lane's queue is full.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LaneFull;
+
+/// The right to make one call; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    lanes: Arc<Lanes>,
+    lane: String,
+}
+
+impl Lanes {
+    pub(crate) fn new(caps: Caps) -> Arc<Self> {
+        Arc::new(Self { caps, state: Mutex::default() })
+    }
+
+    /// Waits for the right to call in this lane.
+    ///
+    /// # Errors
+    /// [`LaneFull`] if as many are waiting already as may.
+    pub(crate) async fn acquire(self: &Arc<Self>, lane: String) -> Result<Permit, LaneFull> {
+        let turn = {
+            let mut state = self.lock();
+            let State { running, lanes, turns } = &mut *state;
+            let entry = lanes.entry(lane.clone()).or_default();
+            if *running < self.caps.total && entry.running < self.caps.per_lane && entry.waiting.is_empty() {
+                *running += 1;
+                entry.running += 1;
+                return Ok(Permit { lanes: Arc::clone(self), lane });
+            }
+            if entry.waiting.len() >= self.caps.queue {
+                return Err(LaneFull);
+            }
+            if entry.waiting.is_empty() {
+                turns.push_back(lane);
+            }
+            let (grant, turn) = oneshot::channel();
+            entry.waiting.push_back(grant);
+            turn
+        };
+        turn.await.map_err(|_| LaneFull)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(self: &Arc<Self>, lane: &str) {
+        let mut state = self.lock();
+        state.running -= 1;
+        if let Some(entry) = state.lanes.get_mut(lane) {
+            entry.running -= 1;
+            if entry.running == 0 && entry.waiting.is_empty() {
+                state.lanes.remove(lane);
+            }
+        }
+        let grants = self.grant_turns(&mut state);
+        drop(state);
+        // Outside the lock: a permit whose taker has gone is dropped here, and gives itself back.
+        for (grant, permit) in grants {
+            drop(grant.send(permit));
+        }
+    }
+
+    /// Gives free calls to the lanes whose turn it is.
+    fn grant_turns(self: &Arc<Self>, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
+        let mut grants = Vec::new();
+        let mut blocked = 0;
+        while state.running < self.caps.total && blocked < state.turns.len() {
+            let Some(lane) = state.turns.pop_front() else { break };
+            let Some(entry) = state.lanes.get_mut(&lane) else { continue };
+            if entry.running >= self.caps.per_lane {
+                state.turns.push_back(lane);
+                blocked += 1;
+                continue;
+            }
+            if let Some(grant) = entry.waiting.pop_front() {
+                entry.running += 1;
+                state.running += 1;
+                blocked = 0;
+                grants.push((grant, Permit { lanes: Arc::clone(self), lane: lane.clone() }));
+            }
+            if !entry.waiting.is_empty() {
+                state.turns.push_back(lane);
+            }
+        }
+        grants
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.lanes.give_back(&self.lane);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn lanes(total: usize, per_lane: usize, queue: usize) -> Arc<Lanes> {
+        Lanes::new(Caps { total, per_lane, queue })
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_leaves_the_others_free() {
+        let lanes = lanes(10, 2, 10);
+        let held = (lanes.acquire("slow".into()).await, lanes.acquire("slow".into()).await);
+        assert!(lanes.acquire("slow".into()).now_or_never().is_none());
+        assert!(lanes.acquire("quick".into()).now_or_never().is_some());
+        drop(held);
+        assert!(lanes.acquire("slow".into()).now_or_never().is_some(), "the one that gave up its wait holds nothing");
+    }
+
+    #[tokio::test]
+    async fn the_total_is_shared_in_turns() {
+        let lanes = lanes(1, 1, 10);
+        let first = lanes.acquire("a".into()).await.unwrap();
+        let mut waiting: Vec<_> = ["a", "a", "b"].map(|l| Box::pin(lanes.acquire(l.into()))).into();
+        assert!(waiting.iter_mut().all(|w| w.now_or_never().is_none()));
+        drop(first);
+        let second = (&mut waiting[0]).now_or_never().unwrap().unwrap();
+        assert_eq!(second.lane, "a");
+        drop(second);
+        let third = (&mut waiting[2]).now_or_never().unwrap().unwrap();
+        assert_eq!(third.lane, "b", "the other lane's turn comes before the second of the same lane");
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_bounded() {
+        let lanes = lanes(1, 1, 1);
+        let _held = lanes.acquire("a".into()).await.unwrap();
+        let mut waiting = Box::pin(lanes.acquire("a".into()));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert_eq!(lanes.acquire("a".into()).now_or_never().unwrap().unwrap_err(), LaneFull);
+    }
+
+    #[tokio::test]
+    async fn a_lane_nobody_uses_is_forgotten() {
+        let lanes = lanes(2, 1, 1);
+        drop(lanes.acquire("a".into()).await);
+        assert!(lanes.lock().lanes.is_empty());
+        assert_eq!(lanes.lock().running, 0);
+    }
+}

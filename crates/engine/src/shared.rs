@@ -1,0 +1,44 @@
+//! What all parts of one coordinator share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use escrow_store::{Clock, Store, WriteId};
+use escrow_txn::Moment;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::due::DueHint;
+use crate::lanes::Lanes;
+use crate::registry::Registry;
+use crate::{BranchCaller, EngineConfig, Jitter, Observer};
+
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) caller: Arc<dyn BranchCaller>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) jitter: Jitter,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) registry: Registry,
+    pub(crate) due: DueHint,
+    pub(crate) tasks: TaskTracker,
+    /// No new requests and no new calls; what is on its way may finish.
+    pub(crate) stopping: CancellationToken,
+    /// The grace is over: leave everything as it is stored.
+    pub(crate) killed: CancellationToken,
+    pub(crate) writes: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), jitter: (self.jitter)() }
+    }
+
+    /// A write id that no other write of any coordinator has: this life's epoch and a count.
+    pub(crate) fn write_id(&self) -> WriteId {
+        let count = self.writes.fetch_add(1, Ordering::Relaxed);
+        WriteId((self.config.owner.0 << 40) | (count & 0xff_ffff_ffff))
+    }
+}
