@@ -20,6 +20,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+/// The barrier's table, for a database that has none yet.
+pub const TABLE: &str = include_str!("barrier/table.sql");
+
 /// Branch id of an initiator's own local transaction in a two-phase message.
 const MESSAGE_BRANCH_ID: &str = "00";
 /// Barrier id of that local transaction: it has one barrier only.

@@ -13,6 +13,10 @@ pub mod contract;
 
 pub mod barrier;
 pub mod foundation;
+
+pub mod accounting;
+pub mod funds;
+pub mod points;
 pub mod signing;
 
 pub mod audit;

@@ -1,17 +1,4 @@
--- In every service database. Times are microseconds since the epoch, set by the service.
-CREATE TABLE barrier (                -- one row per executed or fenced operation; the table is DTM's, written only by barrier.rs
-  id          INTEGER PRIMARY KEY AUTOINCREMENT,
-  trans_type  TEXT DEFAULT '',
-  gid         TEXT DEFAULT '',
-  branch_id   TEXT DEFAULT '',
-  op          TEXT DEFAULT '',        -- try | confirm | cancel | action | compensate | msg
-  barrier_id  TEXT DEFAULT '',        -- '01', '02', ... within one request
-  reason      TEXT DEFAULT '',        -- the op that wrote the row: an empty cancel writes op = try, reason = cancel
-  create_time INTEGER DEFAULT NULL,
-  update_time INTEGER DEFAULT NULL,
-  CONSTRAINT uniq_barrier UNIQUE (gid, branch_id, op, barrier_id)
-) STRICT;
-
+-- In every service database, beside the barrier's table. Times are microseconds since the epoch, set by the service.
 CREATE TABLE outbox (                 -- local message table (本地消息表)
   seq        INTEGER PRIMARY KEY AUTOINCREMENT,
   msg_id     TEXT NOT NULL UNIQUE,    -- deterministic: a business event is enqueued once

@@ -9,6 +9,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
+use crate::barrier;
+
 /// How long a statement waits for the file's lock, and a caller for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 2;
@@ -119,8 +121,9 @@ impl Database {
             .fetch_one(&mut *tx)
             .await?;
         if !has_tables {
-            sqlx::raw_sql(include_str!("common.sql")).execute(&mut *tx).await?;
-            sqlx::raw_sql(name.schema()).execute(&mut *tx).await?;
+            for tables in [barrier::TABLE, include_str!("common.sql"), name.schema()] {
+                sqlx::raw_sql(tables).execute(&mut *tx).await?;
+            }
         }
         tx.commit().await
     }
