@@ -12,7 +12,7 @@ pub struct EngineConfig {
     pub owner: OwnerEpoch,
     /// Transactions in memory at once; past it new ones are refused.
     pub active_max: usize,
-    /// Transactions that claiming of due ones may bring the engine to; the rest of `active_max` is for new ones.
+    /// Transactions that were claimed because they were due and for which nothing has been stored since; paces recovery.
     pub claimed_max: usize,
     /// Calls on their way at once, to all targets together.
     pub calls_max: usize,
@@ -20,6 +20,9 @@ pub struct EngineConfig {
     pub lane_calls_max: usize,
     /// Calls waiting for one target; past it a call counts as unanswered.
     pub lane_queue_max: usize,
+    /// Calls waiting for one target from which on due transactions are put off that would call it: so a target which hangs
+    /// fills neither the memory nor the claims.
+    pub lane_queue_claimed_max: usize,
     /// How long a caller that wants the result is kept waiting.
     pub wait_result_max: Duration,
     /// How long a transaction that waits for its initiator stays in memory for the next request.
@@ -36,10 +39,11 @@ impl Default for EngineConfig {
             defaults: Defaults::default(),
             owner: OwnerEpoch(1),
             active_max: 20_000,
-            claimed_max: 4_000,
+            claimed_max: 2_000,
             calls_max: 512,
             lane_calls_max: 64,
             lane_queue_max: 10_000,
+            lane_queue_claimed_max: 256,
             wait_result_max: Duration::from_secs(30),
             linger: Duration::from_millis(500),
             retention: Some(Duration::from_secs(30 * 24 * 60 * 60)),

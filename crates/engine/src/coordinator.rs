@@ -7,7 +7,7 @@ use std::time::Duration;
 use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versioned};
 use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Status, Txn};
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +69,7 @@ impl Coordinator {
         jitter: Jitter,
     ) -> Self {
         let caps = Caps { total: config.calls_max, per_lane: config.lane_calls_max, queue: config.lane_queue_max };
+        let claims = Arc::new(Semaphore::new(config.claimed_max));
         let shared = Arc::new(Shared {
             config,
             store,
@@ -79,6 +80,7 @@ impl Coordinator {
             lanes: Lanes::new(caps),
             registry: Registry::new(),
             due: DueHint::default(),
+            claims,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),
@@ -190,7 +192,11 @@ impl Coordinator {
         if self.is_stopping() {
             return Err(RequestError::ShuttingDown);
         }
-        let waits = matches!(&ask, Ask::Submit(_) | Ask::Abort(_));
+        let direction = match &ask {
+            Ask::Submit(_) => Some(Status::Submitted),
+            Ask::Abort(_) => Some(Status::Aborting),
+            _ => None,
+        };
         let (reply, answer) = oneshot::channel();
         let mail = Mail { ask, reply: Some(reply) };
         start_driver(&self.shared, &gid, mail).map_err(|Undelivered::Full| overloaded())?;
@@ -198,9 +204,12 @@ impl Coordinator {
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             // The driver ended without an answer: it was killed, or it panicked.
-            Ok(Err(_)) => Err(RequestError::LostClaim { gid }),
-            Err(_) if waits => Ok(Receipt::Waiting { status: Status::Submitted, reason: None }),
-            Err(_) => Err(RequestError::LostClaim { gid }),
+            Ok(Err(_)) => Err(RequestError::Interrupted { gid }),
+            // Driving goes on without the caller.
+            Err(_) => match direction {
+                Some(status) => Ok(Receipt::Waiting { status, reason: None }),
+                None => Err(RequestError::Interrupted { gid }),
+            },
         }
     }
 }

@@ -12,16 +12,19 @@ use escrow_txn::{
 };
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::due::display_chain;
-use crate::registry::{Ask, Mail, Reply};
+use crate::registry::{Ask, Claimed, Mail, Reply};
 use crate::shared::Shared;
 use crate::{BranchCall, BranchReply, Receipt, RequestError};
 
 /// How soon a transaction is taken up again that the store failed.
 const RETAKE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long due work is put off whose target has a long queue.
+const PUT_OFF: Duration = Duration::from_secs(5);
 
 type Calls = FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>;
 
@@ -36,12 +39,14 @@ pub(crate) struct Driver {
     replies: Vec<(Reply, Asked)>,
     /// Callers that wait for the result.
     waiters: Vec<Reply>,
+    /// The transaction was claimed because it was due, and nothing has been stored since.
+    claim: Option<OwnedSemaphorePermit>,
 }
 
 /// The transaction as this driver holds it.
 struct Held {
     drive: Drive,
-    version: Option<Version>,
+    version: Version,
 }
 
 /// What a reply will say once the state is durable.
@@ -64,6 +69,7 @@ impl Driver {
             calls: FuturesUnordered::new(),
             replies: Vec::new(),
             waiters: Vec::new(),
+            claim: None,
         }
     }
 
@@ -98,6 +104,9 @@ impl Driver {
     async fn advance(&mut self) -> Result<(), Lost> {
         while let Some(step) = self.step().await? {
             let stopping = self.shared.stopping.is_cancelled();
+            if self.is_crowded_out(&step) {
+                return self.put_off().await;
+            }
             if !stopping {
                 self.start_calls(&step);
             }
@@ -108,6 +117,7 @@ impl Driver {
                 }
                 if step.settled || wake != Some(Duration::ZERO) {
                     self.tell_waiters();
+                    self.give_back(&step).await;
                     return Ok(());
                 }
             }
@@ -121,6 +131,32 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether this is due work whose target has a long queue already.
+    fn is_crowded_out(&self, step: &Step) -> bool {
+        let Some(held) = self.held.as_ref().filter(|_| self.claim.is_some() && self.calls.is_empty()) else {
+            return false;
+        };
+        step.calls.iter().any(|&call| {
+            let url = call_url(held.drive.txn(), call);
+            self.shared.lanes.waiting(&self.shared.caller.lane(url)) >= self.shared.config.lane_queue_claimed_max
+        })
+    }
+
+    async fn put_off(&mut self) -> Result<(), Lost> {
+        self.claim = None;
+        let due_at = self.shared.clock.now().plus(PUT_OFF);
+        self.shared.store.release(&self.gid, due_at).await;
+        self.shared.due.at(due_at);
+        Ok(())
+    }
+
+    /// A claim that led to no write would last for ever: gives it back.
+    async fn give_back(&mut self, step: &Step) {
+        if let (Some(_claim), Some(due_at)) = (self.claim.take(), step.wake_at) {
+            self.shared.store.release(&self.gid, due_at).await;
+        }
     }
 
     /// Asks the rules, and makes durable what they want durable first. `None` if there is no transaction.
@@ -156,8 +192,9 @@ impl Driver {
 
     /// Waits a moment for more mail, then closes the mailbox. `None`: closed, nothing came.
     async fn rest(&mut self) -> Option<Mail> {
-        let linger = self.held.as_ref().is_some_and(|h| h.drive.txn().progress.status == Status::Prepared);
-        if linger && !self.shared.stopping.is_cancelled() {
+        let prepared = self.held.as_ref().is_some_and(|h| h.drive.txn().progress.status == Status::Prepared);
+        let crowded = self.shared.registry.active() > self.shared.config.active_max / 2;
+        if prepared && !crowded && !self.shared.stopping.is_cancelled() {
             let wait = tokio::time::timeout(self.shared.config.linger, self.mailbox.recv());
             tokio::select! {
                 biased;
@@ -180,8 +217,8 @@ impl Driver {
             _ => Asked::Receipt,
         };
         let handled = match ask {
-            Ask::Due(txn) => {
-                self.take_over(*txn);
+            Ask::Due(claimed) => {
+                self.take_over(*claimed);
                 Ok(asked)
             }
             Ask::Prepare(begin) => self.begin(*begin, Request::Prepare).await.map(|()| asked),
@@ -205,18 +242,19 @@ impl Driver {
         Ok(())
     }
 
-    /// A claimed transaction arrives, or one that is held already is due.
-    fn take_over(&mut self, txn: Versioned<Txn>) {
-        let same = self.held.as_ref().is_some_and(|h| h.version == Some(txn.version) || !h.drive.is_idle());
-        if !same {
-            self.hold(txn);
+    /// A claimed transaction arrives. What is held already is newer, or the same.
+    fn take_over(&mut self, claimed: Claimed) {
+        let known = self.held.as_ref().is_some_and(|h| h.version >= claimed.txn.version);
+        if !known {
+            self.hold(claimed.txn);
         }
+        self.claim = Some(claimed.permit);
         self.fold(Event::Wake);
     }
 
     fn hold(&mut self, txn: Versioned<Txn>) {
         let drive = Drive::load(txn.value, self.shared.config.defaults);
-        self.held = Some(Held { drive, version: Some(txn.version) });
+        self.held = Some(Held { drive, version: txn.version });
     }
 
     /// Begins, or repeats, or decides.
@@ -349,7 +387,7 @@ impl Driver {
             Ok(Created::New(version)) => {
                 self.tell_stored(&drive, &progress);
                 drive.stored(progress);
-                self.held = Some(Held { drive, version: Some(version) });
+                self.held = Some(Held { drive, version });
                 Ok(true)
             }
             Ok(Created::Exists(txn)) => {
@@ -362,7 +400,7 @@ impl Driver {
     }
 
     async fn commit(&mut self, progress: Progress, driving: bool) -> Result<(), Lost> {
-        let Some(Held { drive, version: Some(expected) }) = &self.held else { return Ok(()) };
+        let Some(Held { drive, version: expected }) = &self.held else { return Ok(()) };
         let change = Change {
             gid: self.gid.clone(),
             expected: *expected,
@@ -376,18 +414,19 @@ impl Driver {
             Ok(version) => version,
             Err(CommitError::Conflict { current }) => {
                 tracing::warn!(gid = %self.gid, ?current, "the transaction is at another version: its claim was lost");
-                return Err(Lost(RequestError::LostClaim { gid: self.gid.clone() }));
+                return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
             }
             Err(CommitError::Store(error)) => return Err(self.store_failed(error)),
             Err(error) => {
                 tracing::error!(gid = %self.gid, error = display_chain(&error), "the commit failed");
-                return Err(Lost(RequestError::LostClaim { gid: self.gid.clone() }));
+                return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
             }
         };
         self.tell_stored(drive, &progress);
+        self.claim = None;
         if let Some(held) = &mut self.held {
             held.drive.stored(progress);
-            held.version = Some(version);
+            held.version = version;
         }
         Ok(())
     }
@@ -474,11 +513,6 @@ fn make_call(
 fn branch_call(txn: &Txn, id: CallId, timeout: Duration) -> BranchCall {
     let def = &txn.def;
     let branch = id.branch.and_then(|index| def.branches.get(index));
-    let url = match branch {
-        None => &def.check_back_url,
-        Some(branch) if id.op == def.pattern.forward_op() => &branch.forward_url,
-        Some(branch) => &branch.backward_url,
-    };
     let payload = match id.op {
         BranchOp::Commit | BranchOp::Rollback | BranchOp::CheckBack => Default::default(),
         _ => branch.map(|b| b.payload.clone()).unwrap_or_default(),
@@ -488,10 +522,19 @@ fn branch_call(txn: &Txn, id: CallId, timeout: Duration) -> BranchCall {
         pattern: def.pattern,
         branch: branch.map(|b| b.id.clone()),
         op: id.op,
-        url: url.clone(),
+        url: call_url(txn, id).to_owned(),
         payload,
         headers: txn.options().branch_headers.clone(),
         timeout,
+    }
+}
+
+fn call_url(txn: &Txn, id: CallId) -> &str {
+    let def = &txn.def;
+    match id.branch.and_then(|index| def.branches.get(index)) {
+        None => &def.check_back_url,
+        Some(branch) if id.op == def.pattern.forward_op() => &branch.forward_url,
+        Some(branch) => &branch.backward_url,
     }
 }
 

@@ -9,7 +9,7 @@ use escrow_txn::{Timestamp, Txn};
 use tokio::sync::Notify;
 
 use crate::coordinator::start_driver;
-use crate::registry::{Ask, Mail};
+use crate::registry::{Ask, Claimed, Mail};
 use crate::shared::Shared;
 
 /// Transactions claimed at once.
@@ -54,13 +54,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.stopping.cancelled() => return,
             () = due(&shared) => {}
         }
-        if shared.registry.active() >= shared.config.claimed_max {
-            tokio::select! {
-                biased;
-                () = shared.stopping.cancelled() => return,
-                () = shared.registry.room.notified() => continue,
-            }
-        }
+        let room = tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => return,
+            room = Arc::clone(&shared.claims).acquire_owned() => room,
+        };
+        drop(room);
         claim(&shared).await;
     }
 }
@@ -85,7 +84,9 @@ async fn due(shared: &Shared) {
 async fn claim(shared: &Arc<Shared>) {
     // Taken before the store is asked: what is stored meanwhile sets it again.
     shared.due.take();
-    match shared.store.claim_due(shared.config.owner, CLAIM_MAX).await {
+    let room = u32::try_from(shared.claims.available_permits()).unwrap_or(u32::MAX);
+    let limit = NonZeroU32::new(room).map_or(NonZeroU32::MIN, |room| room.min(CLAIM_MAX));
+    match shared.store.claim_due(shared.config.owner, limit).await {
         Ok(claimed) => {
             for error in &claimed.unreadable {
                 tracing::error!(error = display_chain(error), "a transaction cannot be read and is held");
@@ -106,7 +107,9 @@ async fn claim(shared: &Arc<Shared>) {
 
 async fn hand_over(shared: &Arc<Shared>, txn: Versioned<Txn>) {
     let gid = txn.value.def.gid.clone();
-    let mail = Mail { ask: Ask::Due(Box::new(txn)), reply: None };
+    // Never closed; only this task takes permits, and it took no more than there were.
+    let Ok(permit) = Arc::clone(&shared.claims).acquire_owned().await else { return };
+    let mail = Mail { ask: Ask::Due(Box::new(Claimed { txn, permit })), reply: None };
     if start_driver(shared, &gid, mail).is_err() {
         let due_at = shared.clock.now().plus(RETRY_AFTER);
         shared.store.release(&gid, due_at).await;

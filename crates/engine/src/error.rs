@@ -58,7 +58,7 @@ pub enum RequestError {
     /// The coordinator is stopping; nothing was stored.
     #[error("the coordinator is stopping")]
     ShuttingDown,
-    /// The store did not answer. With [`StoreError::Unknown`] and `Conflict` the request may have been carried out: repeat it.
+    /// The store did not answer. With [`StoreError::Unknown`] the request may have been carried out: repeat it.
     #[error("the store did not carry out the request for transaction {gid}")]
     Store {
         /// The transaction.
@@ -67,9 +67,10 @@ pub enum RequestError {
         #[source]
         source: Arc<StoreError>,
     },
-    /// Another coordinator drives this transaction, or the store lost the claim: repeat the request.
-    #[error("transaction {gid} was changed by somebody else meanwhile")]
-    LostClaim {
+    /// Nobody can say whether the request was carried out: its answer did not come in time, or the coordinator lost the
+    /// transaction meanwhile. Repeat the request.
+    #[error("it is not known whether the request for transaction {gid} was carried out: repeat it")]
+    Interrupted {
         /// The transaction.
         gid: Gid,
     },

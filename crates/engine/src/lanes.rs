@@ -77,6 +77,11 @@ impl Lanes {
         turn.await.map_err(|_| LaneFull)
     }
 
+    /// How many wait for their turn in this lane.
+    pub(crate) fn waiting(&self, lane: &str) -> usize {
+        self.lock().lanes.get(lane).map_or(0, |entry| entry.waiting.len())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use escrow_store::Versioned;
 use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Txn};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{Receipt, RequestError};
 
@@ -35,8 +35,17 @@ pub(crate) enum Ask {
     RetryNow,
     OrderAbort(Operator),
     ForceStop(Operator),
-    /// It is due; as it was when it was claimed.
-    Due(Box<Versioned<Txn>>),
+    /// It is due.
+    Due(Box<Claimed>),
+}
+
+/// A transaction that was claimed because it was due.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// As it was when it was claimed.
+    pub(crate) txn: Versioned<Txn>,
+    /// Counts it among the claimed ones until its driver has stored something, or ends.
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// Why mail was not delivered.
@@ -50,17 +59,11 @@ pub(crate) enum Undelivered {
 pub(crate) struct Registry {
     shards: Vec<Mutex<BTreeMap<Gid, mpsc::Sender<Mail>>>>,
     active: AtomicUsize,
-    /// Told whenever a driver ends.
-    pub(crate) room: Notify,
 }
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            active: AtomicUsize::new(0),
-            room: Notify::new(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), active: AtomicUsize::new(0) }
     }
 
     /// How many drivers there are.
@@ -122,7 +125,6 @@ impl Registry {
     fn forget(&self, shard: &mut BTreeMap<Gid, mpsc::Sender<Mail>>, gid: &Gid) {
         if shard.remove(gid).is_some() {
             self.active.fetch_sub(1, Ordering::Relaxed);
-            self.room.notify_one();
         }
     }
 

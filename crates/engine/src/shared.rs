@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use escrow_store::{Clock, Store, WriteId};
 use escrow_txn::Moment;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) registry: Registry,
     pub(crate) due: DueHint,
+    /// Claimed transactions that nobody has looked at yet: bounds what claiming brings into memory.
+    pub(crate) claims: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     /// No new requests and no new calls; what is on its way may finish.
     pub(crate) stopping: CancellationToken,
