@@ -12,6 +12,7 @@ mod change;
 mod clock;
 mod error;
 mod list;
+mod schedule;
 mod settings;
 mod traits;
 
@@ -23,5 +24,6 @@ pub use change::{Change, Head, NewTxn, OwnerEpoch, Version, Versioned, WriteId};
 pub use clock::{Clock, SystemClock};
 pub use error::{CommitError, StoreError};
 pub use list::{Cursor, InvalidCursor, ListQuery, PAGE_MAX, Page, TxnSummary};
+pub use schedule::Schedule;
 pub use settings::{PutOutcome, Setting, Settings, SettingsError};
 pub use traits::{Claimed, Created, Store};
