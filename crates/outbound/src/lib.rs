@@ -1,1 +1,30 @@
-//! Calls that leave: BranchCaller over HTTP.
+//! Calls that leave: the engine's [`BranchCaller`](escrow_engine::BranchCaller) over HTTP.
+//!
+//! ```text
+//!  BranchCall ──request──▶ http::Request ──client──▶ Connector: resolve, check, dial ──▶ participant
+//!  BranchReply ◀──outcome── status and at most 64 KiB of body ◀───────────────────────────────┘
+//! ```
+//!
+//! Whether an address may be called is decided where it is dialled, by the [`EgressPolicy`], so that a name which changes
+//! its address between a check and a connect gains nothing. Redirects are not followed, proxies and cookies are unknown
+//! here, and of a reply only a bounded part is read.
+//!
+//! The requests are those that DTM's participants know.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod caller;
+mod request;
+mod target;
+
+mod outcome;
+
+mod connector;
+mod egress;
+mod resolve;
+
+pub use caller::HttpCaller;
+pub use connector::{ConnectError, Connector};
+pub use egress::{Denied, EgressPolicy};
+pub use outcome::{REPLY_BYTES_MAX, outcome_of};
+pub use resolve::{Resolve, SystemResolver};

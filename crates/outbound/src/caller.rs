@@ -1,0 +1,132 @@
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use escrow_engine::{BranchCall, BranchCaller, BranchReply};
+use escrow_txn::{BranchOutcome, limits};
+use http::StatusCode;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::outcome::{REPLY_BYTES_MAX, outcome_of};
+use crate::target::Target;
+use crate::{ConnectError, Connector, EgressPolicy, Resolve, SystemResolver, request};
+
+/// How long an unused connection is kept. Shorter than what servers allow as a rule: a call that meets a connection on
+/// the point of closing would come back unknown.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Unused connections kept for one host; as many as one lane makes calls at once.
+const IDLE_PER_HOST: usize = 64;
+/// Bytes of a reply's header.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// Calls participants over HTTP/1.1.
+///
+/// One call is one request: a connection that turns out to be closed before anything was sent is replaced, everything
+/// else is reported. Must be used inside a tokio runtime.
+#[derive(Clone)]
+pub struct HttpCaller {
+    client: Client<Connector, Full<Bytes>>,
+}
+
+impl fmt::Debug for HttpCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCaller").finish_non_exhaustive()
+    }
+}
+
+impl HttpCaller {
+    /// A caller that obeys `policy` and asks the operating system for names.
+    pub fn new(policy: EgressPolicy) -> Self {
+        Self::with_resolver(policy, Arc::new(SystemResolver))
+    }
+
+    /// A caller that asks `resolver` for names.
+    pub fn with_resolver(policy: EgressPolicy, resolver: Arc<dyn Resolve>) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .http1_max_buf_size(HEADER_BYTES_MAX)
+            .build(Connector::new(resolver, policy));
+        Self { client }
+    }
+
+    async fn exchange(&self, call: &BranchCall) -> Result<(StatusCode, Bytes), String> {
+        let request = request::build(call).map_err(|bad| bad.to_string())?;
+        let response = self.client.request(request).await.map_err(|error| describe(&error))?;
+        let status = response.status();
+        let body = read_bounded(response.into_body()).await?;
+        Ok((status, body))
+    }
+}
+
+#[async_trait]
+impl BranchCaller for HttpCaller {
+    async fn call(&self, call: BranchCall) -> BranchReply {
+        match tokio::time::timeout(call.timeout, self.exchange(&call)).await {
+            Ok(Ok((status, body))) => reply(status, &body),
+            Ok(Err(text)) => no_answer(text),
+            Err(_) => no_answer(format!("no complete answer within {:?}", call.timeout)),
+        }
+    }
+
+    fn lane(&self, url: &str) -> String {
+        // What cannot be called is answered without a network, so all of it may share one lane.
+        Target::parse(url).map_or_else(|_| "none".to_owned(), |target| target.lane())
+    }
+}
+
+fn reply(status: StatusCode, body: &[u8]) -> BranchReply {
+    let outcome = outcome_of(status, body);
+    let text = if outcome == BranchOutcome::Unknown && status.is_redirection() {
+        "the answer is a redirect, which is not followed".to_owned()
+    } else {
+        let kept = &body[..body.len().min(limits::REASON_ANSWER_BYTES_MAX)];
+        String::from_utf8_lossy(kept).into_owned()
+    };
+    BranchReply { outcome, code: Some(status.as_u16()), text }
+}
+
+fn no_answer(text: String) -> BranchReply {
+    BranchReply { outcome: BranchOutcome::Unknown, code: None, text }
+}
+
+/// The body up to [`REPLY_BYTES_MAX`]. A longer one is cut there: what is dropped unread takes its connection along.
+async fn read_bounded(mut body: Incoming) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| "the connection broke in the middle of the answer".to_owned())?;
+        let Ok(data) = frame.into_data() else { continue };
+        let room = REPLY_BYTES_MAX - whole.len();
+        whole.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            break;
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// What went wrong, in words that hold no part of the URL or the payload.
+fn describe(error: &hyper_util::client::legacy::Error) -> String {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(connect) = cause.downcast_ref::<ConnectError>() {
+            return connect.to_string();
+        }
+        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+            return if hyper.is_parse() {
+                "the answer is not HTTP".to_owned()
+            } else {
+                "the connection broke before the answer".to_owned()
+            };
+        }
+        source = cause.source();
+    }
+    "the request could not be sent".to_owned()
+}

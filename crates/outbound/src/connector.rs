@@ -1,0 +1,100 @@
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::{Denied, EgressPolicy, Resolve};
+
+/// How long resolving and dialling together may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Opens connections to participants: resolves, checks every address, dials the address that was checked.
+#[derive(Clone)]
+pub struct Connector {
+    resolver: Arc<dyn Resolve>,
+    policy: Arc<EgressPolicy>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Why no connection came about. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL names no host.
+    #[error("the URL names no host")]
+    NoHost,
+    /// The name has no address, or the resolver did not answer.
+    #[error("the host cannot be resolved")]
+    Resolve(#[source] io::Error),
+    /// The egress policy refuses all of the host's addresses.
+    #[error("calls to this address are not allowed: it is {0}")]
+    Denied(Denied),
+    /// Nobody accepted the connection.
+    #[error("could not connect: {}", .0.kind())]
+    Dial(#[source] io::Error),
+    /// See [`CONNECT_TIMEOUT`].
+    #[error("could not connect within {} s", CONNECT_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl Connector {
+    /// A connector that asks `resolver` and obeys `policy`.
+    pub fn new(resolver: Arc<dyn Resolve>, policy: EgressPolicy) -> Self {
+        Self { resolver, policy: Arc::new(policy) }
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<TcpStream, ConnectError> {
+        let host = uri.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().unwrap_or(80);
+        let addresses = self.resolver.resolve(host, port).await.map_err(ConnectError::Resolve)?;
+        let mut failure = ConnectError::Resolve(io::ErrorKind::NotFound.into());
+        for address in addresses {
+            match self.dial(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+        self.policy.check(address).map_err(ConnectError::Denied)?;
+        let stream = TcpStream::connect(address).await.map_err(ConnectError::Dial)?;
+        stream.set_nodelay(true).map_err(ConnectError::Dial)?;
+        Ok(stream)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(CONNECT_TIMEOUT, connector.connect(&uri)).await {
+                Ok(result) => result.map(TokioIo::new),
+                Err(_) => Err(ConnectError::Timeout),
+            }
+        })
+    }
+}
