@@ -5,15 +5,17 @@
 
 mod books;
 mod checks;
+mod ended;
 mod open_work;
 mod records;
 mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 
 pub use books::Books;
+pub use ended::{EndedOrder, ended_orders};
 pub use open_work::{OpenWork, open_work};
 pub use records::{Record, RecordOp, RecordsError, fetch, list};
 pub use report::{EXAMPLES_MAX, Finding, Outcome, Report};

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use crate::audit::{Books, Record, RecordOp, Report, audit};
 use crate::foundation::db::{Database, DbName};
 
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
-    pub(super) records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
 }
 
 impl Fixture {
-    pub(super) async fn empty() -> Fixture {
+    pub(crate) async fn empty() -> Fixture {
         let fixture = Fixture { dir: tempfile::tempdir().unwrap(), records: Vec::new() };
         for database in DbName::ALL {
             Database::open(fixture.dir(), database).await.unwrap().close().await;
@@ -23,7 +23,7 @@ impl Fixture {
         fixture
     }
 
-    pub(super) async fn sound() -> Fixture {
+    pub(crate) async fn sound() -> Fixture {
         let mut fixture = Fixture::empty().await;
         for (database, rows) in SOUND {
             fixture.plant(database, rows).await;
@@ -32,12 +32,12 @@ impl Fixture {
         fixture
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Changes a database without the constraints that would normally forbid it.
-    pub(super) async fn plant(&self, database: DbName, statements: &str) {
+    pub(crate) async fn plant(&self, database: DbName, statements: &str) {
         let mut connection = SqliteConnectOptions::new()
             .filename(database.path_in(self.dir()))
             .foreign_keys(false)
@@ -50,16 +50,16 @@ impl Fixture {
         connection.close().await.unwrap();
     }
 
-    pub(super) fn decide(&mut self, gid: &str, status: &str) {
+    pub(crate) fn decide(&mut self, gid: &str, status: &str) {
         let record = self.records.iter_mut().find(|record| record.gid == gid).unwrap();
         record.status = status.to_owned();
     }
 
-    pub(super) fn forget(&mut self, gid: &str) {
+    pub(crate) fn forget(&mut self, gid: &str) {
         self.records.retain(|record| record.gid != gid);
     }
 
-    pub(super) async fn audit(&self) -> Report {
+    pub(crate) async fn audit(&self) -> Report {
         let mut books = Books::open(self.dir()).await.unwrap();
         let report = audit(&mut books, &self.records).await.unwrap();
         books.close().await.unwrap();
@@ -68,7 +68,7 @@ impl Fixture {
 }
 
 /// A record whose operations are given as (branch, operation, status), each with a URL.
-pub(super) fn record(gid: &str, trans_type: &str, status: &str, operations: &[(&str, &str, &str)]) -> Record {
+pub(crate) fn record(gid: &str, trans_type: &str, status: &str, operations: &[(&str, &str, &str)]) -> Record {
     let operation = |(branch_id, op, status): &(&str, &str, &str)| RecordOp {
         branch_id: (*branch_id).to_owned(),
         op: (*op).to_owned(),

@@ -1,6 +1,6 @@
 //! Every check passes on sound books and finds what is planted in them.
 
-mod fixture;
+pub(crate) mod fixture;
 mod records;
 
 use super::Outcome;
