@@ -11,6 +11,9 @@ use crate::ids::{MerchantNo, NotificationId, PayNo, PayerNo, RecordNo, RefundNo,
 use crate::money::Money;
 use crate::time::{AcctDate, Timestamp};
 
+pub mod banks;
+pub mod merchants;
+
 /// How long one service waits for another's answer, a Try excepted.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 

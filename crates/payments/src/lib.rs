@@ -16,7 +16,9 @@ pub mod foundation;
 
 pub mod accounting;
 pub mod funds;
+pub mod order;
 pub mod points;
 pub mod signing;
 
 pub mod audit;
+

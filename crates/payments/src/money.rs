@@ -13,6 +13,11 @@ pub enum Currency {
 }
 
 impl Currency {
+    /// The currency with these three letters, if the platform deals in it.
+    pub fn from_code(code: &str) -> Option<Self> {
+        (code == "CNY").then_some(Self::Cny)
+    }
+
     /// The three letters, as rows store them.
     pub fn code(self) -> &'static str {
         match self {

@@ -370,9 +370,9 @@ impl Coordinator {
 ///
 /// # Errors
 /// The last answer, if none of them was better.
-pub async fn ask_again<T, F>(tries: u32, pause: Duration, mut call: F) -> Result<T, CoordinatorError>
+pub async fn ask_again<T, F>(tries: u32, pause: Duration, mut call: impl FnMut() -> F) -> Result<T, CoordinatorError>
 where
-    F: AsyncFnMut() -> Result<T, CoordinatorError>,
+    F: Future<Output = Result<T, CoordinatorError>>,
 {
     for _ in 1..tries {
         match call().await {

@@ -6,6 +6,10 @@
 pub mod request;
 pub mod webhook;
 
+mod client;
+
+pub use client::{SignedCallError, SignedClient};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -45,10 +49,10 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// A header that belongs to the signature is missing or unreadable.
-    #[error("header {header} is missing or unreadable")]
+    /// A header or parameter that belongs to the signature is missing or unreadable.
+    #[error("{header} is missing or unreadable")]
     Header {
-        /// The header's name.
+        /// Its name.
         header: &'static str,
     },
     /// The message's clock is further from ours than [`WINDOW`].
@@ -57,6 +61,27 @@ pub enum SignatureError {
     /// No signature in the list is ours.
     #[error("the signature does not match")]
     Mismatch,
+}
+
+/// A form-encoded query with its own signature as last parameter, for addresses that travel through a browser.
+pub fn sign_query(secret: &Secret, query: &str) -> String {
+    let signature = sign(secret, &[query.as_bytes()]);
+    let mut signed = url::form_urlencoded::Serializer::new(query.to_owned());
+    signed.append_pair("signature", &signature).finish()
+}
+
+/// The query without its signature, if the signature is right.
+///
+/// # Errors
+/// [`SignatureError`]: nothing in the query may be believed.
+pub fn verify_query<'a>(secret: &Secret, signed: &'a str) -> Result<&'a str, SignatureError> {
+    let missing = SignatureError::Header { header: "signature" };
+    let (query, encoded) = signed.rsplit_once("&signature=").ok_or(missing)?;
+    let (signature, _) = url::form_urlencoded::parse(encoded.as_bytes()).next().ok_or(missing)?;
+    match verify(secret, &[query.as_bytes()], &signature) {
+        true => Ok(query),
+        false => Err(SignatureError::Mismatch),
+    }
 }
 
 /// `v1,<base64>` of the HMAC-SHA256 over `parts`, written one after another.
@@ -83,5 +108,21 @@ fn check_window(timestamp: i64, now: i64) -> Result<(), SignatureError> {
     match timestamp.abs_diff(now) <= WINDOW.as_secs() {
         true => Ok(()),
         false => Err(SignatureError::Timestamp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_query_is_accepted_as_it_was_and_in_no_other_way() {
+        let (secret, query) = (Secret::new("s"), "amount=1000&return_url=https%3A%2F%2Fshop.example%2Fa%3Fb%3Dc");
+        let signed = sign_query(&secret, query);
+        assert_eq!(verify_query(&secret, &signed), Ok(query));
+        let altered = signed.replace("amount=1000", "amount=1");
+        assert_eq!(verify_query(&secret, &altered), Err(SignatureError::Mismatch));
+        assert_eq!(verify_query(&Secret::new("t"), &signed), Err(SignatureError::Mismatch));
+        assert!(verify_query(&secret, query).is_err());
     }
 }
