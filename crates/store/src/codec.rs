@@ -148,7 +148,7 @@ pub enum CodecError {
         meaning: &'static str,
     },
     /// A text is not the id it should be.
-    #[error("the stored {what} {source}")]
+    #[error("what is stored as {what} is not one")]
     Id {
         /// Which id.
         what: &'static str,

@@ -39,8 +39,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]; nothing is claimed then.
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError>;
 
-    /// Hands a transaction that is claimed or in flight back: it is due at `due_at`, or at the earlier time stored with it.
-    /// Nothing durable changes. Unknown and final gids are left alone.
+    /// Hands a transaction that is claimed or in flight back: it is due at `due_at`, or at the earlier time stored with it
+    /// if that is still to come. Nothing durable changes. Unknown, waiting and final gids are left alone.
     async fn release(&self, gid: &Gid, due_at: Timestamp);
 
     /// One page of transactions, newest first: ordered by (creation time, gid) descending.

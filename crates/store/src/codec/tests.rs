@@ -1,1 +1,6 @@
+use super::*;
 
+mod damage;
+mod golden;
+mod round_trip;
+pub(super) mod samples;
