@@ -255,20 +255,22 @@ impl Coordinator {
         self.post_body("registerBranch", gid, &body).await
     }
 
-    /// Decides a TCC forward: every branch will be confirmed.
+    /// Decides a TCC forward: every branch will be confirmed. Decided so before, it stays so, whether or not it has ended.
     ///
     /// # Errors
     /// [`CoordinatorError`]; *refused* when it was decided backward.
     pub async fn submit_tcc(&self, gid: &Gid) -> Result<(), CoordinatorError> {
-        self.post("submit", &Body { concurrent: true, ..Body::new(gid, "tcc") }).await
+        let answer = self.post("submit", &Body { concurrent: true, ..Body::new(gid, "tcc") }).await;
+        self.unless_already(gid, answer, |status| matches!(status, TxnStatus::Submitted | TxnStatus::Succeed)).await
     }
 
-    /// Decides a TCC backward: every branch will be cancelled.
+    /// Decides a TCC backward: every branch will be cancelled. Decided so before, it stays so, whether or not it has ended.
     ///
     /// # Errors
-    /// [`CoordinatorError`]; *refused* when it was decided forward, or has ended.
+    /// [`CoordinatorError`]; *refused* when it was decided forward.
     pub async fn abort_tcc(&self, gid: &Gid, reason: &str) -> Result<(), CoordinatorError> {
-        self.post("abort", &Body { rollback_reason: Some(reason), ..Body::new(gid, "tcc") }).await
+        let answer = self.post("abort", &Body { rollback_reason: Some(reason), ..Body::new(gid, "tcc") }).await;
+        self.unless_already(gid, answer, |status| matches!(status, TxnStatus::Aborting | TxnStatus::Failed)).await
     }
 
     /// Makes sure that a TCC with this gid can never begin: begins it without branches (or finds it decided) and aborts it.
@@ -282,10 +284,10 @@ impl Coordinator {
         unless_refused(self.abort_tcc(gid, "fenced by its initiator").await)
     }
 
-    /// Starts a saga. Repeating it is harmless.
+    /// Starts a saga. Repeating it is harmless, whatever has become of the saga since.
     ///
     /// # Errors
-    /// [`CoordinatorError`]; *refused* when the gid stands for something else, or the saga has ended.
+    /// [`CoordinatorError`]; *refused* when the coordinator does not hold it all the same.
     pub async fn submit_saga(&self, saga: &Saga) -> Result<(), CoordinatorError> {
         fn step(step: &SagaStep) -> Step<'_> {
             Step { action: &step.action, compensate: Some(&step.compensate) }
@@ -298,7 +300,8 @@ impl Coordinator {
             payloads: saga.steps.iter().map(|step| step.payload.as_str()).collect(),
             ..Body::new(&saga.gid, "saga")
         };
-        self.post("submit", &body).await
+        let answer = self.post("submit", &body).await;
+        self.unless_already(&saga.gid, answer, |status| status != TxnStatus::Prepared).await
     }
 
     /// Stores a message that waits for its local transaction. Repeating it is harmless.
@@ -309,20 +312,23 @@ impl Coordinator {
         self.post("prepare", &Body::message(message, self.options)).await
     }
 
-    /// Releases a message for delivery, storing it first if it was not prepared.
+    /// Releases a message for delivery, storing it first if it was not prepared. Released before, it stays so.
     ///
     /// # Errors
-    /// [`CoordinatorError`]; *refused* when it was discarded, and also when it has been delivered.
+    /// [`CoordinatorError`]; *refused* when it was discarded.
     pub async fn submit_message(&self, message: &Message) -> Result<(), CoordinatorError> {
-        self.post("submit", &Body::message(message, self.options)).await
+        let answer = self.post("submit", &Body::message(message, self.options)).await;
+        let released = |status| matches!(status, TxnStatus::Submitted | TxnStatus::Succeed);
+        self.unless_already(&message.gid, answer, released).await
     }
 
-    /// Discards a prepared message.
+    /// Discards a prepared message. Discarded before, it stays so.
     ///
     /// # Errors
-    /// [`CoordinatorError`]; *refused* when it was released, or is discarded already.
+    /// [`CoordinatorError`]; *refused* when it was released.
     pub async fn abort_message(&self, gid: &Gid) -> Result<(), CoordinatorError> {
-        self.post("abort", &Body::new(gid, "msg")).await
+        let answer = self.post("abort", &Body::new(gid, "msg")).await;
+        self.unless_already(gid, answer, |status| status == TxnStatus::Failed).await
     }
 
     /// Where the transaction stands; `None`: the coordinator does not know it.
@@ -338,8 +344,8 @@ impl Coordinator {
         struct Transaction {
             status: TxnStatus,
         }
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let url = format!("{}/query?{}", self.api, query.append_pair("gid", gid.as_str()).finish());
+        let gid_text: String = url::form_urlencoded::byte_serialize(gid.as_str().as_bytes()).collect();
+        let url = format!("{}/query?gid={gid_text}", self.api);
         let unknown = |source| CoordinatorError::Unknown { gid: gid.clone(), source };
         let reply = self.client.get(&url, CALL_TIMEOUT).await.map_err(unknown)?;
         if reply.status != StatusCode::OK {
@@ -347,6 +353,21 @@ impl Coordinator {
         }
         let answer: Answer = reply.json().map_err(|source| CoordinatorError::BadAnswer { gid: gid.clone(), source })?;
         Ok(answer.transaction.map(|transaction| transaction.status))
+    }
+
+    /// A decision whose reply was lost is refused when it is repeated late: the transaction may have ended by then. What the
+    /// coordinator shows tells that apart from being decided otherwise.
+    async fn unless_already(
+        &self,
+        gid: &Gid,
+        answer: Result<(), CoordinatorError>,
+        is_what_was_asked: impl Fn(TxnStatus) -> bool,
+    ) -> Result<(), CoordinatorError> {
+        let Err(refused @ CoordinatorError::Refused { .. }) = answer else { return answer };
+        match self.query(gid).await? {
+            Some(status) if is_what_was_asked(status) => Ok(()),
+            _ => Err(refused),
+        }
     }
 
     async fn post(&self, route: &str, body: &Body<'_>) -> Result<(), CoordinatorError> {

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::coordinator::{Coordinator, CoordinatorError, Message, Saga, SagaStep, TxnStatus};
+use super::coordinator::{Coordinator, CoordinatorError, Message, Saga, SagaStep};
 use super::db::Database;
 use crate::contract::Topic;
 use crate::ids::Gid;
@@ -229,10 +229,12 @@ impl Relay {
             return false;
         };
         let gid = Gid::new(&row.msg_id);
-        match self.submit(&gid, row, route).await {
+        match self.submit(gid, row, route).await {
             Ok(()) => true,
-            // Refused for having ended already is as good as taken; refused for being discarded is not.
-            Err(CoordinatorError::Refused { .. }) => self.is_held(&gid, route).await,
+            Err(error @ CoordinatorError::Refused { .. }) => {
+                tracing::error!(%error, "coordinator refuses an outbox row");
+                false
+            }
             Err(error) => {
                 tracing::debug!(%error, "outbox row not handed over");
                 false
@@ -240,8 +242,7 @@ impl Relay {
         }
     }
 
-    async fn submit(&self, gid: &Gid, row: &Taken, route: &Route) -> Result<(), CoordinatorError> {
-        let gid = gid.clone();
+    async fn submit(&self, gid: Gid, row: &Taken, route: &Route) -> Result<(), CoordinatorError> {
         let business_key = row.key.clone().unwrap_or_else(|| row.msg_id.clone());
         match route.clone() {
             Route::Message { destinations, in_order } => {
@@ -253,22 +254,6 @@ impl Relay {
                 let step = |(action, compensate)| SagaStep { action, compensate, payload: row.payload.clone() };
                 let saga = Saga { gid, business_key, steps: steps.into_iter().map(step).collect() };
                 self.coordinator.submit_saga(&saga).await
-            }
-        }
-    }
-
-    async fn is_held(&self, gid: &Gid, route: &Route) -> bool {
-        match (self.coordinator.query(gid).await, route) {
-            (Ok(Some(TxnStatus::Submitted | TxnStatus::Succeed)), _) => true,
-            // A saga that turned back was taken all the same.
-            (Ok(Some(TxnStatus::Aborting | TxnStatus::Failed)), Route::Saga { .. }) => true,
-            (Ok(status), _) => {
-                tracing::error!(%gid, ?status, "coordinator refuses an outbox row");
-                false
-            }
-            (Err(error), _) => {
-                tracing::debug!(%error, "outbox row not handed over");
-                false
             }
         }
     }

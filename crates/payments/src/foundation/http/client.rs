@@ -206,11 +206,16 @@ impl HttpClient {
         Ok(Reply { status: head.status, headers: head.headers, body })
     }
 
+    /// Calls are told apart by address and, for what a coordinator is asked, by the gid in the body; the rest of a body may
+    /// carry times, and a seed is to mean the same tomorrow.
     fn fault(&self, url: &str, body: &[u8]) -> Fault {
+        #[derive(serde::Deserialize)]
+        struct Asked {
+            gid: String,
+        }
         let Some((faults, place)) = &self.faults else { return Fault::None };
-        // The gid inside the body tells the calls apart: every call to a coordinator carries one.
-        let key = format!("{url} {}", String::from_utf8_lossy(body));
-        faults.next(place, &key, false)
+        let gid = serde_json::from_slice(body).map_or_else(|_| String::new(), |asked: Asked| asked.gid);
+        faults.next(place, &format!("{url} {gid}"), false)
     }
 }
 
