@@ -146,6 +146,7 @@ impl Driver {
 
     async fn put_off(&mut self) -> Result<(), Lost> {
         self.claim = None;
+        self.tell_waiters();
         let due_at = self.shared.clock.now().plus(PUT_OFF);
         self.shared.store.release(&self.gid, due_at).await;
         self.shared.due.at(due_at);

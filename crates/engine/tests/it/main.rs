@@ -1,0 +1,12 @@
+//! The engine on the in-memory store with a scripted network and a paused clock.
+
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+mod cost;
+mod durable_replies;
+mod flow;
+mod lanes;
+mod lifecycle;
+mod races;

@@ -1,0 +1,236 @@
+//! What the tests put around the engine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use escrow_engine::{BranchCall, BranchCaller, BranchReply, Coordinator, EngineConfig, Silent};
+use escrow_store::memory::MemoryStore;
+use escrow_store::{
+    Change, Claimed, Clock, CommitError, Created, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError, TxnSummary,
+    Version, Versioned,
+};
+use escrow_txn::{
+    Abort, Begin, Branch, BranchId, BranchOutcome, Defaults, Gid, Options, Pattern, Registration, Status, Timestamp,
+    Txn,
+};
+use tokio::time::Instant;
+
+pub(crate) struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_000_000_000).plus(self.0.elapsed())
+    }
+}
+
+/// Answers calls as told, by URL; *done* where nothing is told. Remembers every call.
+#[derive(Default)]
+pub(crate) struct Script {
+    answers: Mutex<BTreeMap<String, VecDeque<Answer>>>,
+    calls: Mutex<Vec<(String, Instant)>>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    Outcome(BranchOutcome),
+    /// No answer until the call's time-out.
+    Hang,
+    /// *Done*, after a while.
+    Slow(Duration),
+}
+
+impl Script {
+    pub(crate) fn answer(&self, url: &str, answers: &[Answer]) {
+        self.answers.lock().unwrap().entry(url.to_owned()).or_default().extend(answers);
+    }
+
+    /// The URLs called so far, in order.
+    pub(crate) fn called(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(url, _)| url.clone()).collect()
+    }
+
+    /// When this URL was called, in order.
+    pub(crate) fn times(&self, url: &str) -> Vec<Instant> {
+        self.calls.lock().unwrap().iter().filter(|(called, _)| called == url).map(|(_, at)| *at).collect()
+    }
+}
+
+#[async_trait]
+impl BranchCaller for Script {
+    async fn call(&self, call: BranchCall) -> BranchReply {
+        self.calls.lock().unwrap().push((call.url.clone(), Instant::now()));
+        let answer = self.answers.lock().unwrap().get_mut(&call.url).and_then(VecDeque::pop_front);
+        let outcome = match answer {
+            None => BranchOutcome::Done,
+            Some(Answer::Outcome(outcome)) => outcome,
+            Some(Answer::Slow(wait)) => {
+                tokio::time::sleep(wait).await;
+                BranchOutcome::Done
+            }
+            Some(Answer::Hang) => {
+                tokio::time::sleep(call.timeout).await;
+                BranchOutcome::Unknown
+            }
+        };
+        BranchReply { outcome, code: None, text: format!("{outcome:?}") }
+    }
+
+    /// URLs are `target/operation`.
+    fn lane(&self, url: &str) -> String {
+        url.split('/').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// Counts the durable writes.
+pub(crate) struct Counting {
+    pub(crate) inner: MemoryStore,
+    pub(crate) writes: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Counting {
+    async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.create(txn).await
+    }
+
+    async fn load(&self, gid: &Gid) -> Result<Option<Versioned<Txn>>, StoreError> {
+        self.inner.load(gid).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Version, CommitError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.commit(change).await
+    }
+
+    async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
+        self.inner.claim_due(owner, limit).await
+    }
+
+    async fn release(&self, gid: &Gid, due_at: Timestamp) {
+        self.inner.release(gid, due_at).await;
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page<TxnSummary>, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn purge(&self, final_before: Timestamp, limit: NonZeroU32) -> Result<u32, StoreError> {
+        self.inner.purge(final_before, limit).await
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<PausedClock>,
+    pub(crate) script: Arc<Script>,
+    pub(crate) store: Arc<Counting>,
+    pub(crate) coordinator: Coordinator,
+    config: EngineConfig,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(EngineConfig::default())
+    }
+
+    pub(crate) fn with(config: EngineConfig) -> Self {
+        let clock = Arc::new(PausedClock(Instant::now()));
+        let memory = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        Self::on(memory, clock, Arc::default(), config)
+    }
+
+    fn on(memory: MemoryStore, clock: Arc<PausedClock>, script: Arc<Script>, config: EngineConfig) -> Self {
+        let config =
+            EngineConfig { defaults: Defaults { retry_interval: Duration::from_secs(1), ..config.defaults }, ..config };
+        let store = Arc::new(Counting { inner: memory, writes: AtomicUsize::new(0) });
+        let coordinator = Coordinator::start(
+            config.clone(),
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&script) as Arc<dyn BranchCaller>,
+            Arc::new(Silent),
+            Box::new(|| 0.0),
+        );
+        Self { clock, script, store, coordinator, config }
+    }
+
+    /// The process is killed, and started again on what was durable.
+    pub(crate) async fn crash(self) -> Self {
+        let survived = self.store.inner.crash();
+        self.coordinator.shutdown(Duration::ZERO).await;
+        Self::on(survived, self.clock, self.script, self.config)
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryStore {
+        &self.store.inner
+    }
+
+    pub(crate) fn writes(&self) -> usize {
+        self.store.writes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn txn(&self, gid: &str) -> Txn {
+        self.coordinator.query(&Gid::parse(gid).unwrap()).await.unwrap().unwrap().value
+    }
+
+    pub(crate) async fn status(&self, gid: &str) -> Status {
+        self.txn(gid).await.progress.status
+    }
+}
+
+/// Waits until a condition holds; the clock moves on by itself. Fails if it never does.
+pub(crate) async fn eventually<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
+    for _ in 0..100_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came to hold");
+}
+
+/// Lets everything run that can run now, without the clock moving.
+pub(crate) async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn branch(number: usize) -> Branch {
+    Branch {
+        id: BranchId::of_step(number),
+        forward_url: format!("s{}/forward", number + 1),
+        backward_url: format!("s{}/back", number + 1),
+        payload: Bytes::from_static(b"{}"),
+    }
+}
+
+pub(crate) fn begin(gid: &str, pattern: Pattern, branches: usize) -> Begin {
+    Begin {
+        gid: Gid::parse(gid).unwrap(),
+        pattern,
+        branches: (0..branches).map(branch).collect(),
+        orders: Vec::new(),
+        options: Options::default(),
+        check_back_url: if pattern == Pattern::Message { "app/check".to_owned() } else { String::new() },
+        custom_data: String::new(),
+        business_key: None,
+    }
+}
+
+pub(crate) fn waiting(begin: Begin) -> Begin {
+    Begin { options: Options { wait_result: true, ..begin.options }, ..begin }
+}
+
+pub(crate) fn abort(gid: &str, pattern: Pattern) -> Abort {
+    Abort { gid: Gid::parse(gid).unwrap(), pattern, reason: Some("changed my mind".to_owned()) }
+}
+
+pub(crate) fn registration(gid: &str, pattern: Pattern, number: usize) -> Registration {
+    Registration { gid: Gid::parse(gid).unwrap(), pattern, branch: branch(number) }
+}
