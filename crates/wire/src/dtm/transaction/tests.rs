@@ -1,1 +1,308 @@
+use super::super::json::Object as _;
+use super::*;
 
+fn begin(body: &str) -> Begin {
+    decode_begin(body.as_bytes()).unwrap()
+}
+
+/// The code, status and message of a body that is refused.
+fn refused(body: &str) -> (&'static str, u16, String) {
+    let error = decode_begin(body.as_bytes()).expect_err(body);
+    (error.code(), error.status(), error.to_string())
+}
+
+/// A saga with more keys put in, each with a comma behind it.
+fn saga_with(keys: &str) -> String {
+    format!(r#"{{{keys}"gid":"g","trans_type":"saga","steps":[{{"action":"http://a/x"}}]}}"#)
+}
+
+#[test]
+fn a_saga_has_steps_with_ids_urls_and_payloads() {
+    let begin = begin(
+        r#"{"gid":"g","trans_type":"saga","payloads":["{\"n\": 1}",""],
+            "steps":[{"action":"http://a/1","compensate":"HTTPS://b/1"},{"action":"","compensate":""}]}"#,
+    );
+    assert_eq!((begin.gid.as_str(), begin.pattern), ("g", Pattern::Saga));
+    let branch = |id: &str, forward: &str, backward: &str, payload: &'static str| Branch {
+        id: BranchId::parse(id).unwrap(),
+        forward_url: forward.to_owned(),
+        backward_url: backward.to_owned(),
+        payload: Bytes::from(payload),
+    };
+    assert_eq!(begin.branches, [branch("01", "http://a/1", "HTTPS://b/1", r#"{"n": 1}"#), branch("02", "", "", "")]);
+    assert_eq!(begin.options, Options::default());
+}
+
+#[test]
+fn null_is_the_zero_value_of_every_known_field() {
+    let keys = TransactionBody::KEYS.iter().filter(|key| !["gid", "trans_type"].contains(*key));
+    let nulls: String = keys.map(|key| format!(r#""{key}":null,"#)).collect();
+    let begin = begin(&format!(r#"{{{nulls}"gid":"g","trans_type":"tcc"}}"#));
+    let zero = Begin {
+        gid: Gid::parse("g").unwrap(),
+        pattern: Pattern::Tcc,
+        branches: Vec::new(),
+        orders: Vec::new(),
+        options: Options::default(),
+        check_back_url: String::new(),
+        custom_data: String::new(),
+        business_key: None,
+    };
+    assert_eq!(begin, zero);
+    let nulls = r#"{"gid":"g","trans_type":"saga","steps":[null,{"action":null,"data":null}],"payloads":[null]}"#;
+    assert_eq!(super::decode_begin(nulls.as_bytes()).unwrap().branches.len(), 2);
+    assert_eq!(refused(r#"{"gid":null,"trans_type":null}"#).0, "no_gid");
+}
+
+#[test]
+fn unknown_keys_are_ignored_and_may_repeat() {
+    let noise = r#""subType":"saga","subType":{"a":[1,2.5,{"b":null}]},"op":7,"":true,"#;
+    assert_eq!(begin(&saga_with(noise)), begin(&saga_with("")));
+}
+
+#[test]
+fn keys_match_whatever_their_case() {
+    let upper = r#"{"GID":"g","Trans_Type":"saga","STEPS":[{"Action":"http://a/x"}],"Wait_Result":true}"#;
+    assert_eq!(begin(upper), begin(&saga_with(r#""wait_result":true,"#)));
+}
+
+#[test]
+fn a_known_key_given_twice_is_refused_whatever_its_case() {
+    for twice in [r#""retry_limit":1,"retry_limit":1,"#, r#""retry_limit":1,"Retry_Limit":2,"#, r#""Gid":"h","#] {
+        let (code, status, message) = refused(&saga_with(twice));
+        assert_eq!((code, status), ("malformed_body", 500));
+        assert!(message.contains("given twice"), "{message}");
+    }
+    assert!(refused(&saga_with(r#""branch_headers":{"a":"1","a":"2"},"#)).2.contains("a is given twice"));
+}
+
+#[test]
+fn a_known_field_of_the_wrong_type_is_refused_and_named() {
+    for (key, wrong) in [
+        ("timeout_to_fail", r#""5""#),
+        ("timeout_to_fail", "1.0"),
+        ("timeout_to_fail", "1e1"),
+        ("timeout_to_fail", "-1"),
+        ("timeout_to_fail", "99999999999"),
+        ("retry_limit", "true"),
+        ("wait_result", "0"),
+        ("wait_result", r#""true""#),
+        ("concurrent", "[]"),
+        ("custom_data", "{}"),
+        ("query_prepared", "1"),
+        ("payloads", r#""x""#),
+        ("payloads", r#"[{"amount":30}]"#),
+        ("payloads", "{}"),
+        ("branches", r#"[{"branch_id":1}]"#),
+        ("branch_headers", r#"["a"]"#),
+        ("branch_headers", r#"{"a":1}"#),
+        ("branch_headers", r#""a""#),
+    ] {
+        let (code, status, message) = refused(&saga_with(&format!(r#""{key}":{wrong},"#)));
+        assert_eq!((code, status), ("malformed_body", 500), "{key} {wrong}");
+        assert!(message.starts_with(&format!("{key}: ")), "{message}");
+        assert!(message.contains(" at line 1 column "), "{message}");
+    }
+}
+
+#[test]
+fn what_is_no_json_object_is_refused() {
+    for body in ["", " ", "null", "[]", "1", "\"x\"", "{bad", r#"{"gid":"g""#, r#"{"gid":"g"}x"#, "{'gid':'g'}"] {
+        let (code, status, _) = refused(body);
+        assert_eq!((code, status), ("malformed_body", 500), "{body}");
+    }
+    assert!(decode_begin(b"{\"gid\":\"\xff\",\"trans_type\":\"tcc\"}").is_err());
+}
+
+#[test]
+fn a_text_that_is_no_unicode_is_refused_and_not_mended() {
+    assert_eq!(refused(&saga_with(r#""payloads":["\ud800"],"#)).0, "malformed_body");
+}
+
+#[test]
+fn nesting_has_a_limit_wherever_it_stands() {
+    let deep = "[".repeat(200);
+    for body in [saga_with(&format!(r#""x":{deep},"#)), saga_with(&format!(r#""steps":{deep},"#)), deep.clone()] {
+        assert_eq!(refused(&body).0, "malformed_body");
+    }
+    let deep = format!(r#""x":{}{},"#, "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    assert!(refused(&saga_with(&deep)).2.contains("recursion limit"));
+}
+
+#[test]
+fn size_has_a_limit_before_anything_is_read() {
+    let (code, status, message) = refused(&saga_with(&format!(r#""x":"{}","#, "y".repeat(BODY_BYTES_MAX))));
+    assert_eq!((code, status), ("too_large", 413));
+    assert!(message.contains("at most 8388608"), "{message}");
+    let steps = "{},".repeat(limits::BRANCHES_MAX);
+    assert!(refused(&format!(r#"{{"steps":[{steps}{{}}]}}"#)).2.contains("steps: more than 1000 entries"));
+    let long = "x".repeat(super::super::CUSTOM_DATA_BYTES_MAX + 1);
+    assert_eq!(refused(&saga_with(&format!(r#""custom_data":"{long}","#))).1, 413);
+}
+
+#[test]
+fn an_error_repeats_only_the_beginning_of_what_was_sent() {
+    let (_, _, message) = refused(&saga_with(&format!(r#""timeout_to_fail":"{}","#, "ü".repeat(10_000))));
+    assert!(message.len() < 310 && message.ends_with("..."), "{message}");
+    let (_, _, message) = refused(&format!(r#"{{"gid":"g","trans_type":"{}"}}"#, "x".repeat(10_000)));
+    assert!(message.len() < 350, "{message}");
+}
+
+#[test]
+fn line_breaks_and_semicolons_are_no_part_of_a_gid() {
+    let gid = |text: &str| begin(&format!(r#"{{"gid":"{text}","trans_type":"tcc"}}"#)).gid;
+    assert_eq!(gid(r"a\r\nb;c;").as_str(), "abc");
+    assert_eq!(gid("it's '  ' legal").as_str(), "it's '  ' legal");
+    for (text, code) in
+        [("", "no_gid"), (r"\n;", "no_gid"), (r"a\u0000", "invalid_gid"), (&"x".repeat(129), "invalid_gid")]
+    {
+        let body = format!(r#"{{"gid":"{text}","trans_type":"tcc"}}"#);
+        assert_eq!((refused(&body).0, refused(&body).1), (code, 500));
+    }
+}
+
+#[test]
+fn only_the_four_patterns_are_known_and_workflow_is_not_supported_yet() {
+    let body = |trans_type: &str| format!(r#"{{"gid":"g","trans_type":"{trans_type}"}}"#);
+    for (name, pattern) in
+        [("saga", Pattern::Saga), ("tcc", Pattern::Tcc), ("xa", Pattern::Xa), ("msg", Pattern::Message)]
+    {
+        assert_eq!(begin(&body(name)).pattern, pattern);
+    }
+    for name in ["", "Saga", "bogus"] {
+        assert_eq!(refused(&body(name)).0, "unknown_trans_type");
+    }
+    assert_eq!(refused(&body("workflow")).1, 501);
+}
+
+#[test]
+fn only_http_is_spoken_so_far() {
+    let protocol = |name: &str| saga_with(&format!(r#""protocol":"{name}","#));
+    assert_eq!(begin(&protocol("http")), begin(&protocol("")));
+    assert_eq!(refused(&protocol("grpc")).2, "protocol grpc is not supported yet");
+    assert_eq!(refused(&protocol("json-rpc")).1, 501);
+    assert_eq!(refused(&protocol("smtp")).0, "unknown_protocol");
+}
+
+#[test]
+fn a_payload_stands_in_payloads_or_in_its_step_and_stays_byte_for_byte() {
+    let payloads = |body: &str| begin(body).branches.into_iter().map(|b| b.payload).collect::<Vec<_>>();
+    let body = r#"{"gid":"g","trans_type":"msg","steps":[{"data":"old 0"},{"data":"old 1"},{}],"payloads":["{\"n\" : 1.50,\u00e9\t}"]}"#;
+    assert_eq!(payloads(body), ["{\"n\" : 1.50,é\t}", "old 1", ""]);
+    let body = r#"{"gid":"g","trans_type":"msg","steps":[{}],"payloads":["a","b"]}"#;
+    assert_eq!(refused(body).0, "payload_without_step");
+}
+
+#[test]
+fn concurrency_stands_where_each_pattern_looks_for_it() {
+    let concurrent = |keys: &str| begin(&format!(r#"{{"gid":"g",{keys}}}"#)).options.concurrent;
+    assert!(!concurrent(r#""trans_type":"saga","concurrent":true"#));
+    assert!(concurrent(r#""trans_type":"saga","custom_data":"{\"concurrent\":true}""#));
+    for other in ["msg", "tcc", "xa"] {
+        assert!(concurrent(&format!(r#""trans_type":"{other}","concurrent":true"#)));
+        assert!(!concurrent(&format!(r#""trans_type":"{other}","concurrent":false"#)));
+    }
+    assert!(!concurrent(r#""trans_type":"tcc","custom_data":"{\"concurrent\":true}""#));
+}
+
+#[test]
+fn options_are_seconds_and_zero_says_nothing() {
+    let options = begin(&saga_with(
+        r#""timeout_to_fail":7,"request_timeout":8,"retry_interval":9,"retry_limit":2,"wait_result":true,
+            "branch_headers":{"X-B":"2","X-A":null},"#,
+    ))
+    .options;
+    let expected = Options {
+        request_timeout: Some(Duration::from_secs(8)),
+        retry_interval: Some(Duration::from_secs(9)),
+        timeout_to_fail: Some(Duration::from_secs(7)),
+        retry_limit: 2,
+        branch_headers: vec![("X-B".to_owned(), "2".to_owned()), ("X-A".to_owned(), String::new())],
+        wait_result: true,
+        ..Options::default()
+    };
+    assert_eq!(options, expected);
+    let zeros = r#""timeout_to_fail":0,"request_timeout":0,"retry_interval":0,"retry_limit":0,"branch_headers":[],"#;
+    assert_eq!(begin(&saga_with(zeros)).options, Options::default());
+}
+
+#[test]
+fn the_delay_of_a_message_and_the_orders_of_a_saga_come_from_custom_data() {
+    let message = begin(r#"{"gid":"g","trans_type":"msg","custom_data":"{\"delay\":3}"}"#);
+    assert_eq!(message.options.delay, Some(Duration::from_secs(3)));
+    assert_eq!(message.custom_data, r#"{"delay":3}"#);
+    let saga = begin(&saga_with(r#""custom_data":"{\"orders\":{\"1\":[0]}}","#));
+    assert_eq!(saga.orders, [vec![], vec![0]]);
+    assert_eq!(refused(&saga_with(r#""custom_data":"not json","#)).0, "invalid_custom_data");
+    assert_eq!(begin(r#"{"gid":"g","trans_type":"tcc","custom_data":"not json"}"#).custom_data, "not json");
+}
+
+#[test]
+fn tcc_and_xa_may_declare_their_branches_and_have_no_steps() {
+    let tcc = begin(
+        r#"{"gid":"g","trans_type":"tcc","steps":[{"action":"x"}],"payloads":["x","y"],
+            "branches":[{"branch_id":"02","confirm":"http://a/c","cancel":"http://a/u","data":"d"}]}"#,
+    );
+    assert_eq!(tcc.branches.len(), 1);
+    assert_eq!(
+        (tcc.branches[0].forward_url.as_str(), tcc.branches[0].backward_url.as_str()),
+        ("http://a/c", "http://a/u")
+    );
+    assert_eq!((tcc.branches[0].id.as_str(), &tcc.branches[0].payload[..]), ("02", &b"d"[..]));
+    let xa = begin(r#"{"gid":"g","trans_type":"xa","branches":[{"branch_id":"01","url":"http://a/x"}]}"#);
+    assert_eq!(
+        (xa.branches[0].forward_url.as_str(), xa.branches[0].backward_url.as_str()),
+        ("http://a/x", "http://a/x")
+    );
+    let xa = |branch: &str| format!(r#"{{"gid":"g","trans_type":"xa","branches":[{branch}]}}"#);
+    assert_eq!(refused(&xa(r#"{"branch_id":"01"}"#)).0, "no_xa_url");
+    assert_eq!(refused(&xa(r#"{"url":"http://a/x"}"#)).0, "invalid_branch_id");
+}
+
+#[test]
+fn a_url_that_cannot_be_called_is_refused_while_somebody_listens() {
+    for url in ["nacos://service/path", "localhost:80/x", "htt", "/x", "ürl", " http://a"] {
+        let saga = format!(r#"{{"gid":"g","trans_type":"saga","steps":[{{"compensate":"{url}"}}]}}"#);
+        assert_eq!(refused(&saga).0, "unsupported_url", "{url}");
+        let message = format!(r#"{{"gid":"g","trans_type":"msg","query_prepared":"{url}"}}"#);
+        assert!(refused(&message).2.starts_with("query_prepared: only http:// and https://"), "{url}");
+    }
+}
+
+#[test]
+fn nobody_has_subscribed_to_a_topic_yet() {
+    let step = |trans_type: &str| {
+        refused(&format!(r#"{{"gid":"g","trans_type":"{trans_type}","steps":[{{"action":"topic://t"}}]}}"#))
+    };
+    assert_eq!(step("msg"), ("topic_not_found", 500, "topic not found".to_owned()));
+    assert_eq!(step("saga").0, "unsupported_url");
+}
+
+#[test]
+fn a_header_line_that_http_does_not_allow_is_refused() {
+    for header in [r#""":"1""#, r#""a b":"1""#, r#""ä":"1""#, r#""a":"1\r\nb: 2""#, r#""a":"\u0000""#] {
+        assert_eq!(refused(&saga_with(&format!(r#""branch_headers":{{{header}}},"#))).0, "invalid_branch_header");
+    }
+    assert_eq!(begin(&saga_with(r#""branch_headers":{"x-ok":"ä\t!"},"#)).options.branch_headers.len(), 1);
+    let long = format!(r#""branch_headers":{{"a":"{}"}},"#, "x".repeat(BRANCH_HEADERS_BYTES_MAX));
+    assert_eq!(refused(&saga_with(&long)).1, 413);
+    let many: Vec<_> = (0..33).map(|i| format!(r#""h{i}":"""#)).collect();
+    let many = format!(r#""branch_headers":{{{}}},"#, many.join(","));
+    assert!(refused(&saga_with(&many)).2.contains("more than 32 entries"));
+}
+
+#[test]
+fn an_abort_reads_gid_type_and_reason_only() {
+    let body = r#"{"gid":"g","trans_type":"msg","rollback_reason":"no funds","steps":7,"custom_data":{}}"#;
+    let abort = decode_abort(body.as_bytes()).unwrap();
+    assert_eq!((abort.gid.as_str(), abort.pattern, abort.reason.as_deref()), ("g", Pattern::Message, Some("no funds")));
+    let silent = decode_abort(br#"{"gid":"g","trans_type":"tcc","rollback_reason":null}"#).unwrap();
+    assert_eq!(silent.reason, None);
+}
+
+#[test]
+fn a_long_reason_is_cut_and_does_not_keep_an_abort_from_being_carried_out() {
+    let body = format!(r#"{{"gid":"g","trans_type":"tcc","rollback_reason":"a{}"}}"#, "ü".repeat(REASON_BYTES_MAX));
+    let reason = decode_abort(body.as_bytes()).unwrap().reason.unwrap();
+    assert_eq!(reason.len(), REASON_BYTES_MAX - 1);
+}
