@@ -1,0 +1,163 @@
+//! What a driver is asked, and what it answers.
+
+use escrow_store::Versioned;
+use escrow_txn::{
+    Amendment, Begin, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, RepeatRefused, Request,
+    Txn, apply, check_repeat,
+};
+
+use super::{Asked, Driver, Held, Lost};
+use crate::registry::{Ask, Claimed, Mail, Reply};
+use crate::{Receipt, RequestError};
+
+impl Driver {
+    /// Takes in one piece of mail. Its answer leaves once what it says is durable.
+    pub(super) async fn accept(&mut self, mail: Mail) -> Result<(), Lost> {
+        let Mail { ask, reply } = mail;
+        let asked = match &ask {
+            Ask::Submit(begin) if begin.options.wait_result => Asked::Result,
+            _ => Asked::Receipt,
+        };
+        let handled = match ask {
+            Ask::Due(claimed) => {
+                self.take_over(*claimed);
+                Ok(asked)
+            }
+            Ask::Prepare(begin) => self.begin(*begin, Request::Prepare).await.map(|()| asked),
+            Ask::Submit(begin) => self.begin(*begin, Request::Submit).await.map(|()| asked),
+            Ask::Abort(abort) => self.abort(abort).await,
+            Ask::Register(registration) => {
+                self.event(Some(registration.pattern), Event::Register(registration.branch)).await.map(|()| asked)
+            }
+            Ask::RetryNow => self.event(None, Event::RetryNow).await.map(|()| asked),
+            Ask::OrderAbort(operator) => self.order(operator, Event::OrderAbort).await.map(|()| asked),
+            Ask::ForceStop(operator) => self.order(operator, Event::ForceStop).await.map(|()| asked),
+        };
+        match handled {
+            Ok(asked) => self.replies.push((reply, asked)),
+            Err(Failed::Refused(error)) => respond(reply, Err(error)),
+            Err(Failed::Lost(lost)) => {
+                respond(reply, Err(lost.0.clone()));
+                return Err(lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// A claimed transaction arrives. What is held already is newer, or the same.
+    fn take_over(&mut self, claimed: Claimed) {
+        let known = self.held.as_ref().is_some_and(|h| h.version >= claimed.txn.version);
+        if !known {
+            self.hold(claimed.txn);
+        }
+        self.claim = Some(claimed.permit);
+        self.fold(Event::Wake);
+    }
+
+    pub(super) fn hold(&mut self, txn: Versioned<Txn>) {
+        let drive = Drive::load(txn.value, self.shared.config.defaults);
+        self.held = Some(Held { drive, version: txn.version });
+    }
+
+    /// Begins, or repeats, or decides.
+    async fn begin(&mut self, begin: Begin, request: Request) -> Result<(), Failed> {
+        let pattern = begin.pattern;
+        let submitted = request == Request::Submit;
+        let def = begin.into_definition(self.shared.clock.now());
+        let check_back_missing = pattern == Pattern::Message && !submitted && def.check_back_url.is_empty();
+        def.check()
+            .and(if check_back_missing { Err(InvalidDefinition::NoCheckBack) } else { Ok(()) })
+            .map_err(|source| Failed::Refused(RequestError::Invalid { gid: self.gid.clone(), source }))?;
+        if submitted && pattern.registers_branches() {
+            if !self.load().await? {
+                return Err(Failed::Refused(RequestError::NotPrepared { gid: self.gid.clone(), pattern }));
+            }
+        } else if self.held.is_none() && self.create(def.clone(), submitted).await? {
+            return Ok(());
+        }
+        self.repeat(def, request)
+    }
+
+    /// A request for a gid that exists.
+    fn repeat(&mut self, def: Definition, request: Request) -> Result<(), Failed> {
+        let Some(held) = &mut self.held else {
+            return Err(Failed::Refused(RequestError::NotFound { gid: self.gid.clone() }));
+        };
+        check_repeat(held.drive.txn(), request, def.pattern, def.digest)
+            .map_err(|source| Failed::Refused(RequestError::Repeat { gid: self.gid.clone(), source }))?;
+        if request == Request::Prepare {
+            return Ok(());
+        }
+        let amendment = Amendment { options: def.options, custom_data: def.custom_data };
+        let event = Event::Submit { amendment, branches: def.branches };
+        apply(&mut held.drive, event, self.shared.moment())
+            .map_err(|source| Failed::Refused(RequestError::Illegal { gid: self.gid.clone(), source }))
+    }
+
+    async fn abort(&mut self, abort: escrow_txn::Abort) -> Result<Asked, Failed> {
+        self.event(Some(abort.pattern), Event::Abort { reason: abort.reason }).await?;
+        let waits = self.held.as_ref().is_some_and(|h| h.drive.txn().options().wait_result);
+        Ok(if waits { Asked::Result } else { Asked::Receipt })
+    }
+
+    async fn order(&mut self, operator: Operator, event: impl FnOnce(Operator) -> Event) -> Result<(), Failed> {
+        tracing::info!(gid = %self.gid, by = operator.by, "an operator gave an order");
+        self.event(None, event(operator)).await
+    }
+
+    /// Applies an event to a transaction that must exist, and must be of this pattern if one is named.
+    async fn event(&mut self, pattern: Option<Pattern>, event: Event) -> Result<(), Failed> {
+        if !self.load().await? {
+            return Err(Failed::Refused(RequestError::NotFound { gid: self.gid.clone() }));
+        }
+        let Some(held) = &mut self.held else { return Ok(()) };
+        let stored = held.drive.txn().def.pattern;
+        if let Some(sent) = pattern.filter(|&sent| sent != stored) {
+            let source = RepeatRefused::Pattern { stored, sent };
+            return Err(Failed::Refused(RequestError::Repeat { gid: self.gid.clone(), source }));
+        }
+        apply(&mut held.drive, event, self.shared.moment())
+            .map_err(|source| Failed::Refused(RequestError::Illegal { gid: self.gid.clone(), source }))
+    }
+
+    pub(super) fn send_replies(&mut self) {
+        for (reply, asked) in std::mem::take(&mut self.replies) {
+            match asked {
+                Asked::Receipt => respond(reply, Ok(Receipt::Accepted)),
+                Asked::Result => self.waiters.push(reply),
+            }
+        }
+    }
+
+    /// The state is durable, and final or a wait: tells those who waited for it.
+    pub(super) fn tell_waiters(&mut self) {
+        let Some(held) = &self.held else { return };
+        let Progress { status, reason, .. } = &held.drive.txn().progress;
+        for reply in std::mem::take(&mut self.waiters) {
+            let (status, reason) = (*status, reason.clone());
+            let receipt =
+                if status.is_final() { Receipt::Ended { status, reason } } else { Receipt::Waiting { status, reason } };
+            respond(reply, Ok(receipt));
+        }
+    }
+}
+
+/// Why a request was not taken in.
+pub(super) enum Failed {
+    /// It is refused; the driver goes on.
+    Refused(RequestError),
+    Lost(Lost),
+}
+
+impl From<Lost> for Failed {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+pub(super) fn respond(reply: Reply, answer: Result<Receipt, RequestError>) {
+    if let Some(reply) = reply {
+        // The caller may have gone; what was done stays done.
+        let _ = reply.send(answer);
+    }
+}

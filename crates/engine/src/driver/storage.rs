@@ -1,0 +1,131 @@
+//! What a driver loads and stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_store::{Change, CommitError, Created, Head, NewTxn, StoreError};
+use escrow_txn::{Definition, Drive, Progress, next};
+
+use super::requests::{Failed, respond};
+use super::{Driver, Held, Lost};
+use crate::RequestError;
+use crate::due::display_chain;
+
+/// How soon a transaction is taken up again that the store failed.
+const RETAKE_AFTER: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Holds the stored transaction, if it is not held yet. Whether there is one.
+    pub(super) async fn load(&mut self) -> Result<bool, Lost> {
+        if self.held.is_none() {
+            match self.shared.store.load(&self.gid).await {
+                Ok(Some(txn)) => self.hold(txn),
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(self.store_failed(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Creates the transaction, or holds the one that has its gid. Whether it was created.
+    pub(super) async fn create(&mut self, def: Definition, submitted: bool) -> Result<bool, Failed> {
+        let shared = &self.shared;
+        let mut drive = Drive::begin(def, submitted, shared.config.defaults);
+        let step = next(&drive, drive.txn().def.created_at);
+        let progress = step.commit_first.unwrap_or_else(|| drive.txn().progress.clone());
+        let head = Head::of(&progress, shared.config.owner, !step.calls.is_empty());
+        let new = NewTxn::encode(&drive.txn().def, &progress, head, shared.write_id());
+        match shared.store.create(new).await {
+            Ok(Created::New(version)) => {
+                self.tell_stored(&drive, &progress);
+                drive.stored(progress);
+                self.held = Some(Held { drive, version });
+                Ok(true)
+            }
+            Ok(Created::Exists(txn)) => {
+                self.hold(*txn);
+                Ok(false)
+            }
+            Err(StoreError::Busy) => Err(Failed::Refused(RequestError::Overloaded { retry_after: RETAKE_AFTER })),
+            Err(error) => Err(Failed::Lost(self.store_failed(error))),
+        }
+    }
+
+    pub(super) async fn commit(&mut self, progress: Progress, driving: bool) -> Result<(), Lost> {
+        let Some(Held { drive, version: expected }) = &self.held else { return Ok(()) };
+        let change = Change {
+            gid: self.gid.clone(),
+            expected: *expected,
+            write: self.shared.write_id(),
+            head: Head::of(&progress, self.shared.config.owner, driving),
+            progress: escrow_store::codec::encode_progress(&progress),
+            add: drive.added().to_vec(),
+            history: drive.attempts().to_vec(),
+        };
+        let version = match self.shared.store.commit(change).await {
+            Ok(version) => version,
+            Err(CommitError::Conflict { current }) => {
+                tracing::warn!(gid = %self.gid, ?current, "the transaction is at another version: its claim was lost");
+                return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
+            }
+            Err(CommitError::Store(error)) => return Err(self.store_failed(error)),
+            Err(error) => {
+                tracing::error!(gid = %self.gid, error = display_chain(&error), "the commit failed");
+                return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
+            }
+        };
+        self.tell_stored(drive, &progress);
+        self.claim = None;
+        if let Some(held) = &mut self.held {
+            held.drive.stored(progress);
+            held.version = version;
+        }
+        Ok(())
+    }
+
+    /// Tells the timers and the counters what has become durable.
+    fn tell_stored(&self, drive: &Drive, progress: &Progress) {
+        let (def, status) = (&drive.txn().def, progress.status);
+        if let Some(at) = progress.next_run_at {
+            self.shared.due.at(at);
+        }
+        if status.is_final() {
+            self.shared.observer.finished(def.pattern, status, progress.updated_at.since(def.created_at));
+        }
+        let asked_before = drive.durable().is_some_and(|before| before.attention.is_some());
+        if let Some(attention) = progress.attention.as_ref().filter(|_| !asked_before) {
+            tracing::info!(gid = %self.gid, reason = attention.reason, "a transaction asks for attention");
+            self.shared.observer.attention(def.pattern);
+        }
+        tracing::debug!(gid = %self.gid, ?status, "stored");
+    }
+
+    /// Stores what would otherwise have ridden along: the coordinator stops.
+    pub(super) async fn save(&mut self) -> Result<(), Lost> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let progress = &held.drive.txn().progress;
+        if held.drive.durable() == Some(progress) {
+            return Ok(());
+        }
+        let progress = Progress { next_run_at: None, ..progress.clone() };
+        self.commit(progress, true).await
+    }
+
+    fn store_failed(&self, error: StoreError) -> Lost {
+        tracing::warn!(gid = %self.gid, error = display_chain(&error), "the store failed");
+        Lost(RequestError::Store { gid: self.gid.clone(), source: Arc::new(error) })
+    }
+
+    /// Forgets what it holds and hands the transaction back: what stands is in the store, and will be taken up from there.
+    pub(super) async fn lost(&mut self, error: RequestError) {
+        self.held = None;
+        self.calls.clear();
+        let replies = std::mem::take(&mut self.replies).into_iter().map(|(reply, _)| reply);
+        for reply in replies.chain(std::mem::take(&mut self.waiters)) {
+            respond(reply, Err(error.clone()));
+        }
+        let due_at = self.shared.clock.now().plus(RETAKE_AFTER);
+        self.shared.store.release(&self.gid, due_at).await;
+        self.shared.due.at(due_at);
+    }
+}
