@@ -187,3 +187,86 @@ fn outcome_of(reply: Reply) -> BranchOutcome {
         status => BranchOutcome::Unknown(CallError::Status { status }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::post;
+    use http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("disk full: SECRET")]
+    struct DiskFull;
+
+    /// What a handler's answer looks like from outside.
+    async fn answer_of(
+        result: impl Fn() -> BranchResult + Clone + Send + Sync + 'static,
+        query: &str,
+    ) -> (u16, String) {
+        let handler = move |_: BranchContext| async move { result() };
+        let request = Request::post(format!("/work{query}")).body(Body::empty()).unwrap();
+        let reply = Router::new().route("/work", post(handler)).oneshot(request).await.unwrap();
+        let status = reply.status().as_u16();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    const QUERY: &str = "?gid=g1&trans_type=tcc&branch_id=02&op=try";
+
+    #[tokio::test]
+    async fn each_outcome_has_its_status_and_a_question_mark_means_unknown() {
+        let done = answer_of(|| Ok(Done), QUERY).await;
+        assert_eq!(done, (200, r#"{"dtm_result":"SUCCESS"}"#.to_owned()));
+        let (status, body) = answer_of(|| Err(refuse("ACCOUNT_CLOSED")), QUERY).await;
+        assert_eq!(status, 409);
+        assert!(body.contains(r#""code":"ACCOUNT_CLOSED""#) && body.contains(r#""dtm_result":"FAILURE""#), "{body}");
+        let (status, body) = answer_of(|| Err(in_progress("not posted yet")), QUERY).await;
+        assert_eq!(status, 425);
+        assert!(body.contains(r#""dtm_result":"ONGOING""#), "{body}");
+        let (status, body) = answer_of(|| Err(DiskFull)?, QUERY).await;
+        assert_eq!(status, 500);
+        assert!(!body.contains("SECRET") && !body.contains("FAILURE"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_call_without_its_context_is_no_refusal() {
+        for query in ["", "?gid=g1&trans_type=tcc&branch_id=02", "?gid=g1&trans_type=tcc&branch_id=02&op=TRY"] {
+            let (status, body) = answer_of(|| Ok(Done), query).await;
+            assert_eq!(status, 400, "{query}");
+            assert!(!body.contains("FAILURE") && !body.contains("ONGOING"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_context_survives_the_address_it_is_put_into() {
+        let context = BranchContext::tcc_try(&Gid::new("pay & settle/1"), "02");
+        assert_eq!(context.url("http://h/p"), "http://h/p?branch_id=02&gid=pay+%26+settle%2F1&op=try&trans_type=tcc");
+        let url = context.url("/p?x=1");
+        let (mut parts, ()) = Request::get(url).body(()).unwrap().into_parts();
+        let read = BranchContext::from_request_parts(&mut parts, &());
+        let read = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(read);
+        assert_eq!(read.unwrap(), context);
+    }
+
+    #[test]
+    fn answers_are_read_by_their_status() {
+        let reply = |status: u16, body: &'static str| Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: Default::default(),
+            body: body.into(),
+        };
+        assert!(matches!(outcome_of(reply(200, "")), BranchOutcome::Done));
+        let refused = outcome_of(reply(409, r#"{"code":"INJECTED"}"#));
+        assert!(matches!(refused, BranchOutcome::Refused(Some(code)) if code == "INJECTED"));
+        assert!(matches!(outcome_of(reply(409, "no JSON")), BranchOutcome::Refused(None)));
+        assert!(matches!(outcome_of(reply(425, "")), BranchOutcome::InProgress));
+        for status in [201, 302, 400, 404, 429, 500, 503] {
+            assert!(matches!(outcome_of(reply(status, "")), BranchOutcome::Unknown(_)), "{status}");
+        }
+    }
+}
