@@ -16,9 +16,15 @@ pub mod foundation;
 
 pub mod accounting;
 pub mod funds;
+pub mod gateway;
+pub mod notify;
 pub mod order;
 pub mod points;
 pub mod signing;
 
+pub mod bank;
+pub mod merchant;
+
 pub mod audit;
 
+pub mod platform;

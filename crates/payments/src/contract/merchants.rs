@@ -17,6 +17,8 @@ pub const PAYMENT: &str = "/v1/payments/{pay_no}";
 pub const REFUNDS: &str = "/v1/refunds";
 /// Ask what became of a refund: [`RefundView`].
 pub const REFUND: &str = "/v1/refunds/{merchant_refund_no}";
+/// At the merchant: where it is told, answered with the text `success`.
+pub const PAY_NOTICES: &str = "/v1/pay-notices";
 /// Chosen by the merchant for one attempt; the same key gives the same attempt.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 

@@ -78,13 +78,21 @@ impl<E: Error + Send + Sync + 'static> From<E> for ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        if let Self::Unavailable(cause) = &self {
+impl ApiError {
+    /// The answer that a caller gets; the cause of an unavailable one goes to the log.
+    pub fn answer(&self) -> (StatusCode, ErrorBody) {
+        if let Self::Unavailable(cause) = self {
             tracing::warn!(cause = %super::branch::Chain(cause.as_ref()), "request ended unavailable");
         }
         let retryable = matches!(self, Self::Unavailable(_));
         let body = ErrorBody { code: self.code().to_owned(), message: self.message().to_owned(), retryable };
-        (self.status(), Json(body)).into_response()
+        (self.status(), body)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, body) = self.answer();
+        (status, Json(body)).into_response()
     }
 }

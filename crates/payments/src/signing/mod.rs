@@ -6,8 +6,10 @@
 pub mod request;
 pub mod webhook;
 
+mod answer;
 mod client;
 
+pub use answer::signed_answer;
 pub use client::{SignedCallError, SignedClient};
 
 use base64::Engine as _;
