@@ -9,71 +9,27 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::foundation::coordinator::{Coordinator, TxnOptions};
+use crate::bank::Bank;
+use crate::contract::merchants::PAY_NOTICES;
+use crate::foundation::coordinator::Coordinator;
 use crate::foundation::db::{Database, OpenError};
-use crate::foundation::faults::{FaultCounts, FaultRates, Faults};
+use crate::foundation::faults::{FaultCounts, Faults};
 use crate::foundation::http::{self, Bound, HttpClient, Server};
 use crate::foundation::outbox::{Relay, WakeUp};
 use crate::foundation::service::{Directory, Service, ServiceName};
-use crate::ids::{MerchantNo, PayerNo};
-use crate::money::{BasisPoints, FeeTerms};
-use crate::time::Clock;
-use crate::{accounting, funds, points};
+use crate::ids::MerchantNo;
+use crate::{accounting, bank, funds, gateway, merchant, notify, order, points};
 
-/// What a platform is started with.
-#[derive(Debug, Clone)]
-pub struct PlatformConfig {
-    /// Where the databases are. Created if missing; what is in it goes on.
-    pub dir: PathBuf,
-    /// The coordinator, `http://host:port`; it may be killed and restarted, but not move.
-    pub coordinator_url: String,
-    /// Fixes which faults happen.
-    pub seed: u64,
-    /// How often they happen.
-    pub faults: FaultRates,
-    /// False switches every participant's barrier off: shows what it prevents.
-    pub barrier_on: bool,
-    /// How the coordinator is to drive the platform's transactions.
-    pub options: TxnOptions,
-    /// Who sells.
-    pub merchants: Vec<Merchant>,
-    /// Who pays.
-    pub payers: Vec<PayerNo>,
-    /// The time for all of them.
-    pub clock: Clock,
-}
+mod config;
 
-impl PlatformConfig {
-    /// The reference data: one merchant at 80 basis points, a hundred payers, no faults, times short enough to watch.
-    pub fn reference(dir: PathBuf, coordinator_url: String, seed: u64) -> Self {
-        Self {
-            dir,
-            coordinator_url,
-            seed,
-            faults: FaultRates::default(),
-            barrier_on: true,
-            options: TxnOptions { retry_interval_s: Some(1), timeout_to_fail_s: Some(3), request_timeout_s: None },
-            merchants: vec![Merchant::reference()],
-            payers: (1..=100).map(|n| PayerNo::new(format!("U{n}"))).collect(),
-            clock: Clock::system(),
-        }
-    }
-}
+pub use config::{BankSecrets, Merchant, PlatformConfig};
 
-/// A merchant of the reference data.
-#[derive(Debug, Clone)]
-pub struct Merchant {
-    /// Its number.
-    pub merchant_no: MerchantNo,
-    /// What it pays for each payment.
-    pub fee: FeeTerms,
-}
-
-impl Merchant {
-    fn reference() -> Self {
-        Self { merchant_no: MerchantNo::new("M1001"), fee: FeeTerms { rate: BasisPoints(80), min: 0, max: None } }
-    }
-}
+/// The platform's number at the bank.
+const PLATFORM_NO: &str = "PP";
+/// The one bank of the reference data.
+pub const BANK_CODE: &str = "BK";
+/// Settlements driven at once.
+const SETTLEMENTS_MAX: usize = 64;
 
 /// Why a platform did not start.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +64,10 @@ pub enum StartError {
 /// A running platform. [`Platform::shutdown`] ends it in order; dropped, it only stops accepting.
 #[derive(Debug)]
 pub struct Platform {
-    dir: PathBuf,
+    config: PlatformConfig,
     directory: Directory,
     faults: Faults,
+    bank: Bank,
     servers: Vec<Server>,
     databases: Vec<Database>,
     stop: CancellationToken,
@@ -126,41 +83,42 @@ impl Platform {
         std::fs::create_dir_all(&config.dir)
             .map_err(|source| StartError::Directory { path: config.dir.clone(), source })?;
         let ports = take_ports().await?;
-        let addresses = ports.iter().map(|(service, port)| (*service, port.addr())).collect();
-        let faults = Faults::new(config.seed, config.faults);
+        let directory = Directory::new(ports.iter().map(|(service, port)| (*service, port.addr())).collect());
+        let bank_db = Database::open(&config.dir, ServiceName::Bank.database()).await?;
         let mut platform = Self {
-            dir: config.dir.clone(),
-            directory: Directory::new(addresses),
-            faults,
+            faults: Faults::new(config.seed, config.faults),
+            bank: the_bank(bank_db.clone(), &config),
+            config,
+            directory,
             servers: Vec::new(),
-            databases: Vec::new(),
+            databases: vec![bank_db],
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         for (name, port) in ports {
-            platform.start_service(name, port, &config).await?;
+            let router = platform.start_service(name).await?;
+            platform.servers.push(port.serve(name.as_str(), router, platform.faults.clone()));
         }
         Ok(platform)
     }
 
-    async fn start_service(
-        &mut self,
-        name: ServiceName,
-        port: Bound,
-        config: &PlatformConfig,
-    ) -> Result<(), StartError> {
-        let Some(database) = name.database() else { return Ok(()) };
-        let db = Database::open(&self.dir, database).await?;
+    /// Everything of a service but its listener.
+    async fn start_service(&mut self, name: ServiceName) -> Result<Router, StartError> {
+        if name == ServiceName::Bank {
+            return Ok(self.bank.routes());
+        }
+        let db = Database::open(&self.config.dir, name.database()).await?;
         self.databases.push(db.clone());
-        let service = self.equip(name, db, config);
-        seed(&service, config).await?;
-        self.start_relay(&service);
-        let router = router(service);
-        self.servers.push(port.serve(name.as_str(), router, self.faults.clone()));
-        Ok(())
+        let service = self.equip(name, db);
+        self.seed(&service).await?;
+        if name != ServiceName::Merchant {
+            self.start_relay(&service);
+        }
+        Ok(self.router(service))
     }
 
-    fn equip(&self, name: ServiceName, db: Database, config: &PlatformConfig) -> Service {
+    fn equip(&self, name: ServiceName, db: Database) -> Service {
+        let config = &self.config;
         let client = HttpClient::new();
         // Services inject faults where they are called. The coordinator does not, so the way to it is unreliable instead.
         let to_coordinator = HttpClient::new().with_faults(self.faults.clone(), name.as_str());
@@ -187,9 +145,94 @@ impl Platform {
         self.tasks.spawn(relay.run(self.stop.clone()));
     }
 
+    /// Writes the reference data of one service.
+    async fn seed(&self, service: &Service) -> Result<(), sqlx::Error> {
+        let (db, now) = (&service.db, service.clock.now());
+        match service.name {
+            ServiceName::Gateway => {
+                for merchant in &self.config.merchants {
+                    gateway::add_merchant(db, &self.known_to_gateway(merchant), now).await?;
+                }
+                Ok(())
+            }
+            ServiceName::Funds => {
+                for merchant in &self.config.merchants {
+                    funds::open_merchant_account(db, &merchant.merchant_no, now).await?;
+                }
+                Ok(())
+            }
+            ServiceName::Points => points::open_accounts(db, &self.config.payers, now).await,
+            ServiceName::Accounting => accounting::install_chart(db, now).await,
+            ServiceName::Order | ServiceName::Notify | ServiceName::Merchant | ServiceName::Bank => Ok(()),
+        }
+    }
+
+    fn known_to_gateway(&self, merchant: &Merchant) -> gateway::Merchant {
+        gateway::Merchant {
+            merchant_no: merchant.merchant_no.clone(),
+            name: merchant.merchant_no.to_string(),
+            active: true,
+            secret: merchant.api_secret.clone(),
+            terms: merchant.fee,
+            default_notify_url: Some(self.directory.url(ServiceName::Merchant, PAY_NOTICES)),
+        }
+    }
+
+    fn router(&self, service: Service) -> Router {
+        let (tasks, stop) = (&self.tasks, &self.stop);
+        match service.name {
+            ServiceName::Gateway => gateway::start(service, self.gateway_settings(), tasks, stop),
+            ServiceName::Order => order::start(service, self.order_settings(), tasks, stop),
+            ServiceName::Notify => notify::start(service, self.notify_settings(), tasks, stop),
+            ServiceName::Funds => funds::router(service),
+            ServiceName::Points => points::router(service),
+            ServiceName::Accounting => accounting::router(service),
+            ServiceName::Merchant => {
+                let secrets = self.config.merchants.iter().map(|merchant| merchant.notice_secret.clone()).collect();
+                merchant::routes(service.db, service.clock, merchant::Settings { secrets })
+            }
+            ServiceName::Bank => self.bank.routes(),
+        }
+    }
+
+    fn gateway_settings(&self) -> gateway::Settings {
+        let bank_secrets = [(BANK_CODE.to_owned(), self.config.bank_secrets.notices.clone())];
+        gateway::Settings { platform_no: PLATFORM_NO.to_owned(), bank_secrets: bank_secrets.into() }
+    }
+
+    fn order_settings(&self) -> order::Settings {
+        let (sweep_every, sweep_older_than) = self.config.sweep;
+        order::Settings {
+            platform_no: PLATFORM_NO.to_owned(),
+            bank_code: BANK_CODE.to_owned(),
+            bank_secret: self.config.bank_secrets.api.clone(),
+            sweep_every,
+            sweep_older_than,
+            settlements_max: SETTLEMENTS_MAX,
+        }
+    }
+
+    fn notify_settings(&self) -> notify::Settings {
+        let secret = |merchant: &Merchant| (merchant.merchant_no.clone(), merchant.notice_secret.clone());
+        notify::Settings::quick(self.config.merchants.iter().map(secret).collect())
+    }
+
+    /// A client of this platform for one of its merchants; `None`: it has no such merchant.
+    pub fn client_of(&self, merchant_no: &MerchantNo) -> Option<merchant::Client> {
+        let merchant = self.config.merchants.iter().find(|merchant| merchant.merchant_no == *merchant_no)?;
+        let gateway = self.directory.url(ServiceName::Gateway, "");
+        let (clock, secret) = (self.config.clock.clone(), merchant.api_secret.clone());
+        Some(merchant::Client::new(HttpClient::new(), clock, &gateway, merchant_no.clone(), secret))
+    }
+
+    /// The bank that this platform's payers pay at.
+    pub fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
     /// Where the databases are.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.config.dir
     }
 
     /// Who listens where.
@@ -220,34 +263,20 @@ impl Platform {
 async fn take_ports() -> Result<BTreeMap<ServiceName, Bound>, StartError> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut ports = BTreeMap::new();
-    for service in [ServiceName::Funds, ServiceName::Points, ServiceName::Accounting] {
+    for service in ServiceName::ALL {
         let port = http::bind(any_port).await.map_err(|source| StartError::Port { service, source })?;
         ports.insert(service, port);
     }
     Ok(ports)
 }
 
-/// Writes the reference data of one service.
-async fn seed(service: &Service, config: &PlatformConfig) -> Result<(), sqlx::Error> {
-    let (db, now) = (&service.db, service.clock.now());
-    match service.name {
-        ServiceName::Funds => {
-            for merchant in &config.merchants {
-                funds::open_merchant_account(db, &merchant.merchant_no, now).await?;
-            }
-            Ok(())
-        }
-        ServiceName::Points => points::open_accounts(db, &config.payers, now).await,
-        ServiceName::Accounting => accounting::install_chart(db, now).await,
-        _ => Ok(()),
-    }
-}
-
-fn router(service: Service) -> Router {
-    match service.name {
-        ServiceName::Funds => funds::router(service),
-        ServiceName::Points => points::router(service),
-        ServiceName::Accounting => accounting::router(service),
-        _ => Router::new(),
-    }
+fn the_bank(db: Database, config: &PlatformConfig) -> Bank {
+    let settings = bank::Settings {
+        platform_no: PLATFORM_NO.to_owned(),
+        api_secret: config.bank_secrets.api.clone(),
+        notice_secret: config.bank_secrets.notices.clone(),
+        seed: config.seed,
+        refunds: config.refunds,
+    };
+    Bank::new(db, config.clock.clone(), HttpClient::new(), settings)
 }

@@ -33,6 +33,10 @@ pub enum DbName {
     PayLedger,
     /// Notifications that were asked for.
     PayNotify,
+    /// What the merchant was told. Not the platform's.
+    Merchant,
+    /// What the bank decided. Not the platform's either.
+    Bank,
 }
 
 impl DbName {
@@ -49,6 +53,8 @@ impl DbName {
             Self::PayPoints => "pay_points",
             Self::PayLedger => "pay_ledger",
             Self::PayNotify => "pay_notify",
+            Self::Merchant => "merchant",
+            Self::Bank => "bank",
         }
     }
 
@@ -65,6 +71,8 @@ impl DbName {
             Self::PayPoints => include_str!("../points/schema.sql"),
             Self::PayLedger => include_str!("../accounting/schema.sql"),
             Self::PayNotify => include_str!("../notify/schema.sql"),
+            Self::Merchant => include_str!("../merchant/schema.sql"),
+            Self::Bank => include_str!("../bank/schema.sql"),
         }
     }
 }

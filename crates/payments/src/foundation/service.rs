@@ -61,17 +61,18 @@ impl ServiceName {
         }
     }
 
-    /// Its database; the two counterparts keep theirs to themselves.
-    pub fn database(self) -> Option<DbName> {
-        Some(match self {
+    /// Its database.
+    pub fn database(self) -> DbName {
+        match self {
             Self::Gateway => DbName::PayGateway,
             Self::Order => DbName::PayOrder,
             Self::Funds => DbName::PayFunds,
             Self::Points => DbName::PayPoints,
             Self::Accounting => DbName::PayLedger,
             Self::Notify => DbName::PayNotify,
-            Self::Merchant | Self::Bank => return None,
-        })
+            Self::Merchant => DbName::Merchant,
+            Self::Bank => DbName::Bank,
+        }
     }
 }
 

@@ -20,20 +20,20 @@ use crate::time::Clock;
 /// What the endpoint is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Shared with the platform: signs notifications.
-    pub secret: Secret,
+    /// Shared with the platform: one for each merchant that this endpoint stands in for.
+    pub secrets: Vec<Secret>,
 }
 
 #[derive(Debug, Clone)]
 struct App {
     db: Database,
     clock: Clock,
-    secret: Secret,
+    secrets: Vec<Secret>,
 }
 
 /// The endpoint's routes.
 pub fn routes(db: Database, clock: Clock, settings: Settings) -> Router {
-    let app = App { db, clock, secret: settings.secret };
+    let app = App { db, clock, secrets: settings.secrets };
     Router::new().route(PAY_NOTICES, post(receive)).with_state(app)
 }
 
@@ -55,8 +55,8 @@ struct Fact {
 
 async fn receive(State(app): State<App>, headers: HeaderMap, body: Bytes) -> ApiResult<&'static str> {
     let now = app.clock.now();
-    let notice_id = verify_attempt(&app.secret, &headers, &body, now.as_seconds())
-        .map_err(|_| ApiError::Unauthorized("SIGNATURE"))?;
+    let verified = |secret: &Secret| verify_attempt(secret, &headers, &body, now.as_seconds()).ok();
+    let notice_id = app.secrets.iter().find_map(verified).ok_or(ApiError::Unauthorized("SIGNATURE"))?;
     let raw = std::str::from_utf8(&body).map_err(|_| ApiError::BadRequest("BODY"))?;
     let notification: Notification = serde_json::from_str(raw).map_err(|_| ApiError::BadRequest("BODY"))?;
     let mut tx = app.db.begin().await?;
