@@ -9,7 +9,10 @@ use super::AuditError;
 use super::records::Record;
 use crate::foundation::db::DbName;
 
-/// All service databases of one platform, attached to one connection that cannot write them.
+/// The databases of the platform's partners, for comparison.
+const PARTNERS: [DbName; 2] = [DbName::Merchant, DbName::Bank];
+
+/// All service databases of one platform and those of its partners, attached to one connection that cannot write them.
 ///
 /// Beside them stand the view `outbox_row` over the outboxes of all services, with the database in column `db`, and three
 /// temporary tables, filled at every audit: `record` and `record_op` (what the coordinator told), `barrier_row` (as
@@ -33,7 +36,7 @@ impl Books {
             .connect()
             .await
             .map_err(|source| AuditError::Books { source })?;
-        for database in DbName::ALL {
+        for database in DbName::ALL.into_iter().chain(PARTNERS) {
             let path = database.path_in(dir);
             attach(&mut connection, database, &path).await.map_err(|source| AuditError::Open { path, source })?;
         }

@@ -7,6 +7,7 @@ mod funds;
 mod ledger;
 mod notices;
 mod orders;
+mod partners;
 mod points;
 mod transactions;
 
@@ -25,7 +26,15 @@ pub(super) struct Check {
 
 /// Every check, in the order of the report.
 pub(super) fn all() -> impl Iterator<Item = &'static Check> {
-    [orders::CHECKS, funds::CHECKS, points::CHECKS, ledger::CHECKS, notices::CHECKS, transactions::CHECKS]
-        .into_iter()
-        .flatten()
+    [
+        orders::CHECKS,
+        funds::CHECKS,
+        points::CHECKS,
+        ledger::CHECKS,
+        notices::CHECKS,
+        partners::CHECKS,
+        transactions::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -17,7 +17,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn empty() -> Fixture {
         let fixture = Fixture { dir: tempfile::tempdir().unwrap(), records: Vec::new() };
-        for database in DbName::ALL {
+        for database in DbName::ALL.into_iter().chain([DbName::Merchant, DbName::Bank]) {
             Database::open(fixture.dir(), database).await.unwrap().close().await;
         }
         fixture
@@ -107,7 +107,7 @@ fn sound_records() -> Vec<Record> {
     ]
 }
 
-const SOUND: [(DbName, &str); 6] = [
+const SOUND: [(DbName, &str); 8] = [
     (
         DbName::PayGateway,
         "INSERT INTO merchant (merchant_no, name, status, api_secret, fee_bp, default_notify_url, created_at, updated_at)
@@ -127,15 +127,15 @@ const SOUND: [(DbName, &str); 6] = [
            ('P2', 'M1001', 'SO2', 'h', 'U2', 's', 500, 4, 5, 'WAIT_PAY', 0, NULL, NULL, 0, 0, NULL, 9, NULL, 0, 0),
            ('P3', 'M1001', 'SO3', 'h', 'U2', 's', 700, 6, 7, 'WAIT_PAY', 0, NULL, NULL, 0, 0, NULL, 9, NULL, 0, 0);
          INSERT INTO fee_item VALUES ('P1', 'RATE', '', 8, 0, 0), ('P2', 'RATE', '', 4, 0, 0), ('P3', 'RATE', '', 6, 0, 0);
-         INSERT INTO payment_record (record_no, pay_no, seq, idem_key, channel, bank_code, bank_order_no, amount, status, bank_paid_at,
-           acct_date, created_at, updated_at) VALUES
-           ('P1-1', 'P1', 1, 'k', 'BANK', 'BK', 'BOP1-1', 1000, 'SUCCESS', 4, '2026-01-05', 0, 0),
-           ('P2-1', 'P2', 1, 'k', 'BANK', 'BK', 'BOP2-1', 500, 'FAILED', NULL, NULL, 0, 0),
-           ('P3-1', 'P3', 1, 'k', 'BANK', 'BK', 'BOP3-1', 700, 'WAITING', NULL, NULL, 0, 0);
+         INSERT INTO payment_record (record_no, pay_no, seq, idem_key, channel, bank_code, bank_order_no, amount, channel_cost, status,
+           bank_paid_at, acct_date, created_at, updated_at) VALUES
+           ('P1-1', 'P1', 1, 'k', 'BANK', 'BK', 'BOP1-1', 1000, 3, 'SUCCESS', 4, '2026-01-05', 0, 0),
+           ('P2-1', 'P2', 1, 'k', 'BANK', 'BK', 'BOP2-1', 500, 0, 'FAILED', NULL, NULL, 0, 0),
+           ('P3-1', 'P3', 1, 'k', 'BANK', 'BK', 'BOP3-1', 700, 0, 'WAITING', NULL, NULL, 0, 0);
          INSERT INTO refund_order (refund_no, kind, pay_no, record_no, merchant_no, merchant_refund_no, amount, fee_back, points_back,
-           status, saga_gid, acct_date, created_at, updated_at) VALUES
-           ('R1', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR1', 333, 2, 3, 'SUCCESS', 'pay-refund-R1', '2026-01-05', 0, 0),
-           ('R2', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR2', 100, 1, 1, 'FAILED', 'pay-refund-R2', NULL, 0, 0);
+           status, saga_gid, bank_refund_no, acct_date, created_at, updated_at) VALUES
+           ('R1', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR1', 333, 2, 3, 'SUCCESS', 'pay-refund-R1', 'R1-1', '2026-01-05', 0, 0),
+           ('R2', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR2', 100, 1, 1, 'FAILED', 'pay-refund-R2', 'R2', NULL, 0, 0);
          INSERT INTO outbox (msg_id, topic, payload, status, next_at, created_at) VALUES ('refund-R1', 'refund', '{}', 'SENT', 0, 0);
          INSERT INTO barrier (trans_type, gid, branch_id, op, barrier_id, reason) VALUES
            ('tcc', 'pay-settle-P1-1', '01', 'try', '01', 'try'), ('tcc', 'pay-settle-P1-1', '01', 'cancel', '01', 'cancel'),
@@ -192,5 +192,23 @@ const SOUND: [(DbName, &str); 6] = [
            ('P1-succeeded', 'M1001', 'http://shop', '{}', 'ACKNOWLEDGED', 1, 0, 5, 0, 0),
            ('R1-succeeded', 'M1001', 'http://shop', '{}', 'EXHAUSTED', 9, 0, 5, 0, 0),
            ('R2-failed', 'M1001', 'http://shop', '{}', 'ACKNOWLEDGED', 2, 0, 5, 0, 0);",
+    ),
+    (
+        DbName::Merchant,
+        "INSERT INTO pay_notice (notice_id, event, pay_no, amount, currency, status, payload, created_at, updated_at) VALUES
+           ('P1-succeeded', 'payment.succeeded', 'P1', 1000, 'CNY', 'SUCCESS', '{}', 0, 0),
+           ('R2-failed', 'refund.failed', 'P1', 100, 'CNY', 'FAILED', '{}', 0, 0);",
+    ),
+    (
+        DbName::Bank,
+        "INSERT INTO trade (bank_order_no, trade_no, platform_no, amount, currency, cost, status, refunded, finished_at, acct_date,
+           created_at, updated_at) VALUES
+           ('BOP1-1', 'T1', 'PP', 1000, 'CNY', 3, 'SUCCESS', 333, 3, '2026-01-05', 0, 0),
+           ('BOP2-1', 'T2', 'PP', 500, 'CNY', 2, 'FAILED', 0, 3, '2026-01-05', 0, 0),
+           ('BOP3-1', 'T3', 'PP', 701, 'CNY', 2, 'SUCCESS', 0, 3, '2026-01-05', 0, 0);
+         INSERT INTO refund (platform_refund_no, refund_no, bank_order_no, amount, currency, status, finished_at, acct_date, created_at,
+           updated_at) VALUES
+           ('R1-1', 'BR1', 'BOP1-1', 333, 'CNY', 'SUCCESS', 6, '2026-01-05', 0, 0),
+           ('R2', 'BR2', 'BOP1-1', 100, 'CNY', 'FAILED', 6, '2026-01-05', 0, 0);",
     ),
 ];

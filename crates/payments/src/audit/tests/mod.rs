@@ -4,7 +4,9 @@ pub(crate) mod fixture;
 mod records;
 
 use super::Outcome;
-use crate::foundation::db::DbName::{self, PayFunds, PayGateway, PayLedger, PayNotify, PayOrder, PayPoints};
+use crate::foundation::db::DbName::{
+    self, Bank, Merchant, PayFunds, PayGateway, PayLedger, PayNotify, PayOrder, PayPoints,
+};
 use fixture::{Fixture, record};
 
 #[tokio::test]
@@ -340,6 +342,40 @@ async fn n1_takes_an_exhausted_notice_as_listed() {
     let fixture = Fixture::sound().await;
     fixture.plant(PayNotify, "UPDATE notify_delivery SET status = 'EXHAUSTED'").await;
     assert!(fixture.audit().await.passed());
+}
+
+#[tokio::test]
+async fn x2_finds_money_that_the_bank_took_and_nobody_was_credited_for() {
+    let lost = "UPDATE trade SET amount = 700 WHERE bank_order_no = 'BOP3-1'";
+    assert_found("X2", Bank, lost, "the bank took 700 for BOP3-1 at a cost of 2, record P3-1 is WAITING").await;
+    let cost = "UPDATE payment_record SET channel_cost = 4 WHERE record_no = 'P1-1'";
+    assert_found("X2", PayOrder, cost, "at a cost of 3, record P1-1 is SUCCESS at a cost of 4").await;
+}
+
+#[tokio::test]
+async fn x2_finds_a_payment_that_the_bank_does_not_know() {
+    let unknown = "DELETE FROM trade WHERE bank_order_no = 'BOP1-1'";
+    assert_found("X2", Bank, unknown, "record P1-1 over 1000 is SUCCESS, the bank's trade is missing").await;
+    let failed = "UPDATE trade SET status = 'FAILED' WHERE bank_order_no = 'BOP1-1'";
+    assert_found("X2", Bank, failed, "the bank's trade is FAILED over 1000").await;
+}
+
+#[tokio::test]
+async fn x2_finds_refunds_that_only_one_side_has() {
+    let unpaid = "UPDATE refund SET status = 'FAILED' WHERE platform_refund_no = 'R1-1'";
+    assert_found("X2", Bank, unpaid, "refund R1 over 333 is SUCCESS, the bank's R1-1 is FAILED over 333").await;
+    let given = "UPDATE refund SET status = 'SUCCESS' WHERE platform_refund_no = 'R2'";
+    assert_found("X2", Bank, given, "the bank gave back 100 under R2, no SUCCESS refund asks for it").await;
+}
+
+#[tokio::test]
+async fn n2_finds_a_notice_that_the_merchant_does_not_have_or_that_is_untrue() {
+    let missing = "DELETE FROM pay_notice WHERE notice_id = 'P1-succeeded'";
+    assert_found("N2", Merchant, missing, "P1-succeeded was acknowledged, the merchant does not know it").await;
+    let amount = "UPDATE pay_notice SET amount = 999 WHERE notice_id = 'P1-succeeded'";
+    assert_found("N2", Merchant, amount, "was told P1-succeeded over 999, the books say 1000").await;
+    let untrue = "UPDATE pay_notice SET notice_id = 'P2-succeeded' WHERE notice_id = 'R2-failed'";
+    assert_found("N2", Merchant, untrue, "was told P2-succeeded over 100, the books say nothing of the kind").await;
 }
 
 #[tokio::test]
