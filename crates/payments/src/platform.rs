@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::bank::Bank;
@@ -61,7 +61,7 @@ pub enum StartError {
     Seed(#[from] sqlx::Error),
 }
 
-/// A running platform. [`Platform::shutdown`] ends it in order; dropped, it only stops accepting.
+/// A running platform. [`Platform::shutdown`] ends it in order; dropped, it stops accepting and tells its tasks to end.
 #[derive(Debug)]
 pub struct Platform {
     config: PlatformConfig,
@@ -71,6 +71,7 @@ pub struct Platform {
     servers: Vec<Server>,
     databases: Vec<Database>,
     stop: CancellationToken,
+    stop_on_drop: DropGuard,
     tasks: TaskTracker,
 }
 
@@ -85,6 +86,7 @@ impl Platform {
         let ports = take_ports().await?;
         let directory = Directory::new(ports.iter().map(|(service, port)| (*service, port.addr())).collect());
         let bank_db = Database::open(&config.dir, ServiceName::Bank.database()).await?;
+        let stop = CancellationToken::new();
         let mut platform = Self {
             faults: Faults::new(config.seed, config.faults),
             bank: the_bank(bank_db.clone(), &config),
@@ -92,7 +94,8 @@ impl Platform {
             directory,
             servers: Vec::new(),
             databases: vec![bank_db],
-            stop: CancellationToken::new(),
+            stop_on_drop: stop.clone().drop_guard(),
+            stop,
             tasks: TaskTracker::new(),
         };
         for (name, port) in ports {
@@ -247,7 +250,7 @@ impl Platform {
 
     /// Stops accepting, lets work that has begun finish, ends the background tasks and closes the databases.
     pub async fn shutdown(self) {
-        self.stop.cancel();
+        drop(self.stop_on_drop);
         self.tasks.close();
         for server in self.servers {
             server.stop().await;
