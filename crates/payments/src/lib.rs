@@ -28,3 +28,4 @@ pub mod merchant;
 pub mod audit;
 
 pub mod platform;
+pub mod demo;
