@@ -59,8 +59,9 @@ impl Drive {
     /// A new transaction, not stored yet, as prepared or as submitted.
     pub fn begin(def: Definition, submitted: bool, defaults: Defaults) -> Self {
         let now = def.created_at;
+        let undecided_after = def.options.timeout_to_fail.unwrap_or(defaults.timeout_to_fail);
         let check_back = OpProgress {
-            next_at: Some(now.plus(def.options.timeout_to_fail.unwrap_or(defaults.timeout_to_fail))),
+            next_at: (def.pattern == Pattern::Message).then(|| now.plus(undecided_after)),
             ..OpProgress::default()
         };
         let progress = Progress {

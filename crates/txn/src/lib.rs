@@ -25,6 +25,9 @@ pub mod xa;
 
 mod phase_two;
 
+#[cfg(test)]
+mod laws;
+
 mod definition;
 mod ids;
 pub mod limits;
@@ -44,6 +47,6 @@ pub use options::{Amendment, Defaults, Options};
 pub use progress::{
     Attempt, Attention, BranchProgress, CallId, OpProgress, OpStatus, OperatorOrder, Progress, Reach, Status,
 };
-pub use request::{Abort, Begin, Registration};
 pub use repeat::{RepeatRefused, Request, check_repeat};
+pub use request::{Abort, Begin, Registration};
 pub use time::{Moment, Timestamp};

@@ -20,9 +20,12 @@ use crate::{Answer, BranchOp, BranchOutcome, CallId, Drive, Moment, Pattern, Sta
 /// How long a check-back may be undecided before a human should look.
 const UNDECIDED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The check-back while prepared; then the deliveries: all if concurrent, else the first that is open.
+/// The check-back while prepared, if there is somebody to ask; then the deliveries: all if concurrent, else the first that
+/// is open.
 pub(crate) fn open(drive: &Drive) -> Vec<CallId> {
     match drive.txn.progress.status {
+        // Without an address only the initiator can decide: taking its silence for a yes would deliver what never happened.
+        Status::Prepared if drive.txn.def.check_back_url.is_empty() => Vec::new(),
         Status::Prepared => vec![CallId::CHECK_BACK],
         Status::Submitted => {
             let mut branches = open_branches(drive);
@@ -56,7 +59,7 @@ pub(crate) fn answered(drive: &mut Drive, answer: &Answer, moment: Moment) {
     match answer.outcome {
         BranchOutcome::Done => {
             record(drive, answer, moment);
-            decide_forward(drive, moment.now);
+            decide_forward(drive);
         }
         BranchOutcome::Refused => {
             drive.txn.progress.reason =

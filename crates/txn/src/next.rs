@@ -14,7 +14,8 @@ pub struct Step {
     pub commit_first: Option<Progress>,
     /// The calls to make now.
     pub calls: Vec<CallId>,
-    /// When to look again if nothing happens before; a wait until then is stored, unless calls are on their way.
+    /// When to apply [`Event::Wake`](crate::Event::Wake) if nothing happens before; a time that has passed means at once.
+    /// A wait until a later time is stored, unless calls are on their way.
     pub wake_at: Option<Timestamp>,
     /// The transaction is final: once `commit_first` is durable there is nothing more to do.
     pub settled: bool,
@@ -30,7 +31,8 @@ pub fn next(drive: &Drive, now: Timestamp) -> Step {
     }
     let plan = plan(drive, now);
     let commit_first = commit_first(drive, &plan, now);
-    let save_at = drive.unsaved_since.map(|since| since.plus(RIDE_ALONG_MAX)).filter(|_| commit_first.is_none());
+    let rides_along = commit_first.is_none() && !plan.idle;
+    let save_at = drive.unsaved_since.map(|since| since.plus(RIDE_ALONG_MAX)).filter(|_| rides_along);
     Step { commit_first, calls: plan.due, wake_at: earliest(plan.wake_at, save_at), settled: false }
 }
 
@@ -38,12 +40,14 @@ pub fn next(drive: &Drive, now: Timestamp) -> Step {
 struct Plan {
     due: Vec<CallId>,
     wake_at: Option<Timestamp>,
+    /// No call is due and none is on its way.
+    idle: bool,
 }
 
 fn plan(drive: &Drive, now: Timestamp) -> Plan {
     let mut wake_at = drive.deadline().map(|(at, _)| at);
     if let Some(at) = message::not_before(drive).filter(|&at| at > now) {
-        return Plan { due: Vec::new(), wake_at: earliest(wake_at, Some(at)) };
+        return Plan { due: Vec::new(), wake_at: earliest(wake_at, Some(at)), idle: drive.in_flight.is_empty() };
     }
     let mut due = Vec::new();
     for call in open_calls(drive).into_iter().filter(|call| !drive.in_flight.contains(call)) {
@@ -56,7 +60,8 @@ fn plan(drive: &Drive, now: Timestamp) -> Plan {
     if drive.deadline().is_some_and(|(at, _)| at <= now) {
         due.clear();
     }
-    Plan { due, wake_at }
+    let idle = due.is_empty() && drive.in_flight.is_empty();
+    Plan { due, wake_at, idle }
 }
 
 /// The operations that may be called, time aside.
@@ -71,9 +76,9 @@ fn open_calls(drive: &Drive) -> Vec<CallId> {
 
 fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Progress> {
     let progress = &drive.txn.progress;
-    let waits = plan.due.is_empty() && drive.in_flight.is_empty();
-    let overdue = waits && plan.wake_at.is_some_and(|at| at <= now);
-    let next_run_at = if waits && !overdue { plan.wake_at } else { None };
+    // What has a deadline that has passed does not wait: it turns back at once.
+    let waits = plan.idle && plan.wake_at.is_none_or(|at| at > now);
+    let next_run_at = if waits { plan.wake_at } else { None };
     // A call outside the durable reach widens it to all actions: one commit, not one per step.
     let widens = plan.due.iter().any(|call| outside_durable_reach(drive, *call));
     let reach = match drive.txn.def.pattern {
@@ -88,8 +93,8 @@ fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Progress> 
             widens
                 || durable.status != progress.status
                 || durable.branches.len() != progress.branches.len()
-                || (waits && !overdue && changed(durable))
-                || drive.unsaved_since.is_some_and(|since| since.plus(RIDE_ALONG_MAX) <= now)
+                || (waits && changed(durable))
+                || (!plan.idle && drive.unsaved_since.is_some_and(|since| since.plus(RIDE_ALONG_MAX) <= now))
         }
     };
     needed.then(|| Progress { next_run_at, reach, ..progress.clone() })

@@ -59,8 +59,15 @@ pub fn check_repeat(
     if !in_time {
         return Err(RepeatRefused::Status { status });
     }
-    match (txn.def.digest, digest) {
+    match (stored_digest(txn), digest) {
         (Some(stored), Some(sent)) if stored != sent => Err(RepeatRefused::Definition),
         _ => Ok(()),
     }
+}
+
+/// The first request that carries steps fixes them: the one that began the transaction, or the submit that added them.
+fn stored_digest(txn: &Txn) -> Option<Digest> {
+    let def = &txn.def;
+    let added_by_submit = || Digest::of(def.pattern, &def.branches).filter(|_| !def.pattern.registers_branches());
+    def.digest.or_else(added_by_submit)
 }

@@ -18,10 +18,11 @@ pub(crate) fn base_interval(options: &Options, defaults: &Defaults) -> Duration 
     }
 }
 
-/// When to ask again after `failures` unknown answers in a row: the base doubles with each, up to the cap.
+/// When to ask again after `failures` unknown answers in a row: the base doubles with each, up to the cap, or stays as it
+/// is where the transaction asks for a longer base than that.
 pub(crate) fn after_failure(base: Duration, failures: u32, cap: Duration, moment: Moment) -> Timestamp {
-    let doubled = 2_u32.checked_pow(failures).and_then(|factor| base.checked_mul(factor)).unwrap_or(cap);
-    spread(doubled.min(cap), moment)
+    let doubled = 2_u32.checked_pow(failures).and_then(|factor| base.checked_mul(factor)).unwrap_or(Duration::MAX);
+    spread(doubled.min(cap.max(base)), moment)
 }
 
 /// When to ask again after *in progress*: at the base interval, whatever came before.
