@@ -129,6 +129,13 @@ pub enum CodecError {
         #[source]
         source: minicbor::decode::Error,
     },
+    /// The store has a record, and cannot get at its bytes.
+    #[error("the bytes of the record cannot be read")]
+    Unreadable {
+        /// What the database says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A number that this program does not know stands where it decides something.
     #[error("{found} is no known {what}")]
     UnknownTag {

@@ -1,0 +1,177 @@
+//! The files of a store, and the connections to them.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::OpenError;
+
+const DATABASE: &str = "escrow.db";
+const LOCK: &str = "escrow.lock";
+
+/// Marks a database as one of this program: "Escw".
+const APPLICATION_ID: i64 = 0x4573_6377;
+
+/// Forward only: a schema that has been released is never changed, the next one follows it.
+const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+
+/// How long a connection waits for a lock that another program (such as `sqlite3`) has on the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The write-ahead log is cut to this length when it starts over: a burst does not occupy the disk for ever.
+const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+/// The writer's page cache.
+const CACHE_KIB: i64 = 64 * 1024;
+
+/// Statements that a connection keeps prepared.
+const STATEMENTS_KEPT: usize = 32;
+
+/// A store's files, locked for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Files {
+    database: PathBuf,
+    /// The operating system releases the lock when the file is closed, however the process ends.
+    _lock: File,
+}
+
+impl Files {
+    /// Makes what is missing, and takes the lock.
+    pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        create_dir(dir).map_err(io_error(dir))?;
+        let lock_path = dir.join(LOCK);
+        let lock = open_private(&lock_path).map_err(io_error(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: lock_path }),
+            Err(TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
+        }
+        let database = dir.join(DATABASE);
+        // SQLite would make the file too, but readable for everybody; its other files take the mode over from this one.
+        open_private(&database).and_then(|file| file.sync_all()).map_err(io_error(&database))?;
+        // A process that was killed in the middle of a commit leaves bytes that can be read and are not on the disk yet.
+        // What is read must be durable, so they are made so, before anything is read.
+        let wal = dir.join(format!("{DATABASE}-wal"));
+        match File::open(&wal) {
+            Ok(file) => file.sync_all().map_err(io_error(&wal))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(OpenError::Io { path: wal, source }),
+        }
+        sync_dir(dir).map_err(io_error(dir))?;
+        Ok(Self { database, _lock: lock })
+    }
+
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The one connection that writes, on a database with the newest schema.
+    pub(crate) fn open_writer(&self) -> Result<Connection, OpenError> {
+        let mut connection = connect(&self.database).map_err(|source| self.sqlite_error(source))?;
+        let found = self.check_schema(&connection)?;
+        set_up(&mut connection, found).map_err(|source| self.sqlite_error(source))?;
+        Ok(connection)
+    }
+
+    /// The schema version, if it is one that this program can use.
+    fn check_schema(&self, connection: &Connection) -> Result<usize, OpenError> {
+        let read = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        let sqlite_error = |source| self.sqlite_error(source);
+        let application = read("PRAGMA application_id").map_err(sqlite_error)?;
+        let objects = read("SELECT count(*) FROM sqlite_schema").map_err(sqlite_error)?;
+        let version = read("PRAGMA user_version").map_err(sqlite_error)?;
+        let path = || self.database.clone();
+        match application {
+            APPLICATION_ID => {}
+            0 if objects == 0 && version == 0 => {}
+            _ => return Err(OpenError::NotAStore { path: path() }),
+        }
+        let known = MIGRATIONS.len();
+        match usize::try_from(version) {
+            Ok(version) if version <= known => Ok(version),
+            _ => Err(OpenError::NewerSchema { path: path(), found: version, known: known as i64 }),
+        }
+    }
+
+    fn sqlite_error(&self, source: rusqlite::Error) -> OpenError {
+        OpenError::Sqlite { path: self.database.clone(), source }
+    }
+}
+
+/// A connection that only reads.
+pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(database)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn connect(database: &Path) -> rusqlite::Result<Connection> {
+    // No mutex: each connection is used by one thread at a time. No creation: the file is there.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+fn set_up(connection: &mut Connection, schema: usize) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // The writer does its checkpoints itself: SQLite would pass over a failed one in silence.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    migrate(connection, schema)?;
+    // What the former life left in the log goes into the database.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+}
+
+fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (number, script) in (1_i64..).zip(MIGRATIONS).skip(from) {
+        let migration = connection.transaction()?;
+        migration.execute_batch(script)?;
+        migration.pragma_update(None, "application_id", APPLICATION_ID)?;
+        migration.pragma_update(None, "user_version", number)?;
+        migration.commit()?;
+    }
+    Ok(())
+}
+
+/// Makes the directory, for its owner alone; one that exists keeps its mode.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Opens a file for reading and writing, and makes it, for its owner alone, if it is not there.
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes the names in a directory durable.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened like a file, and need not be.
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
