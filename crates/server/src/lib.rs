@@ -1,1 +1,31 @@
-//! The edges: HTTP, configuration, metrics.
+//! The whole coordinator as a process: settings, connections, the DTM REST API, metrics, start and stop.
+//!
+//! ```text
+//!  accept ──▶ app: guard, routes, body ──▶ dtm: decode ──▶ Coordinator ──▶ answer: encode
+//! ```
+//!
+//! The edge decides nothing about transactions: handlers decode with [`escrow_wire`], ask the
+//! [`Coordinator`](escrow_engine::Coordinator), and encode what it says.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod server;
+
+pub mod config;
+
+mod accept;
+mod app;
+mod body;
+mod guard;
+mod routes;
+
+mod dtm;
+mod gid;
+
+mod answer;
+mod epoch;
+mod metrics;
+
+pub use config::Config;
+pub use epoch::EpochError;
+pub use server::{ServeError, Server, StartError};

@@ -1,0 +1,162 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::config::HttpConfig;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first byte of its first request.
+    Silent,
+    /// The rest of a header.
+    Header,
+    /// Nothing: a request is being answered, and whoever reads its body has a deadline of their own.
+    Request,
+    /// The next request.
+    Idle,
+}
+
+/// The phase of a connection, shared by its socket and its requests. Each entry into a phase is told from the one before,
+/// so that two idle times in a row are two.
+#[derive(Debug, Default)]
+pub(super) struct Stage(AtomicU64);
+
+impl Stage {
+    const PHASES: [Phase; 4] = [Phase::Silent, Phase::Header, Phase::Request, Phase::Idle];
+
+    pub(super) fn enter(&self, phase: Phase) {
+        // Requests of one connection come one after the other, and its socket enters `Header` only between them: there
+        // is one writer at a time.
+        let entries = self.0.load(Ordering::Relaxed) / 4 + 1;
+        self.0.store(entries * 4 + phase as u64, Ordering::Relaxed);
+    }
+
+    /// The phase, and a number that is different for each entry.
+    fn get(&self) -> (Phase, u64) {
+        let value = self.0.load(Ordering::Relaxed);
+        (Self::PHASES[(value % 4) as usize], value)
+    }
+}
+
+/// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] when a phase of its connection takes too long.
+#[derive(Debug)]
+pub(super) struct Deadlined<S> {
+    stream: S,
+    stage: Arc<Stage>,
+    silent: Duration,
+    header: Duration,
+    idle: Duration,
+    reply: Duration,
+    read: Deadline,
+    write: Deadline,
+}
+
+impl<S> Deadlined<S> {
+    pub(super) fn new(stream: S, stage: Arc<Stage>, config: &HttpConfig) -> Self {
+        Self {
+            stream,
+            stage,
+            silent: config.first_byte,
+            header: config.header,
+            idle: config.idle,
+            reply: config.reply,
+            read: Deadline::default(),
+            write: Deadline::default(),
+        }
+    }
+
+    fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let (phase, entry) = self.stage.get();
+        let limit = match phase {
+            Phase::Silent => self.silent,
+            Phase::Header => self.header,
+            Phase::Idle => self.idle,
+            Phase::Request => return Poll::Pending,
+        };
+        self.read.poll(cx, entry, limit)
+    }
+
+    /// Passes on what a write came to; one that cannot go on has the time of a reply.
+    fn bounded_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.write.armed_for = None;
+            return result;
+        }
+        self.write.poll(cx, 0, self.reply).map(Err)
+    }
+}
+
+/// A timer that starts when it is first asked about something.
+#[derive(Debug, Default)]
+struct Deadline {
+    armed_for: Option<u64>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    /// Ready when `limit` has passed since this was first asked about `entry`.
+    fn poll(&mut self, cx: &mut Context<'_>, entry: u64, limit: Duration) -> Poll<io::Error> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if self.armed_for != Some(entry) {
+            self.armed_for = Some(entry);
+            sleep.as_mut().reset(Instant::now() + limit);
+        }
+        sleep.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if result.is_pending() {
+            return self.poll_read_deadline(cx).map(Err);
+        }
+        let begins_a_request = matches!(self.stage.get().0, Phase::Silent | Phase::Idle);
+        if begins_a_request && buf.filled().len() > before {
+            self.stage.enter(Phase::Header);
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bounded_write(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.bounded_write(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stage.get().0 == Phase::Idle {
+            // After a reply hyper does not read again until there is something to read: the idle time begins here. When it
+            // is over the timer wakes the connection, which reads then, and finds out.
+            let _ = self.poll_read_deadline(cx);
+        }
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded_write(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

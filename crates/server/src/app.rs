@@ -1,0 +1,120 @@
+//! One request: let in, found, read, answered, counted.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use escrow_engine::Coordinator;
+use http::header::LOCATION;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::accept::{Connection, Handler};
+use crate::answer::{self, ApiError};
+use crate::config::HttpConfig;
+use crate::metrics::{self, Metrics};
+use crate::routes::{Found, Route, find};
+use crate::{body, dtm, guard};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// What every request needs.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) http: HttpConfig,
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+impl Handler for App {
+    async fn handle(&self, request: Request<Incoming>, connection: Connection) -> Response<Full<Bytes>> {
+        let begun = Instant::now();
+        if let Err(error) = self.check(&request, connection) {
+            return self.counted("none", begun, answer::of_error(error));
+        }
+        match find(request.method(), request.uri().path()) {
+            Found::Route(route) => {
+                let response = self.route(route, request).await.unwrap_or_else(answer::of_error);
+                self.counted(route.label(), begun, response)
+            }
+            Found::Redirect(path) => {
+                let response = redirect(path, request.uri().query());
+                self.counted("none", begun, response)
+            }
+            Found::Nothing => self.counted("none", begun, answer::respond(404, TEXT, "404 page not found")),
+        }
+    }
+
+    fn panicked(&self) -> Response<Full<Bytes>> {
+        tracing::error!("the handling of a request panicked");
+        answer::of_error(ApiError::internal())
+    }
+}
+
+impl App {
+    fn check(&self, request: &Request<Incoming>, connection: Connection) -> Result<(), ApiError> {
+        guard::check(request, connection.local, &self.allowed_hosts).map_err(ApiError::of_guard)?;
+        let url_bytes = request.uri().path_and_query().map_or(0, |both| both.as_str().len());
+        if url_bytes > self.http.url_bytes_max {
+            return Err(ApiError::url_too_long(self.http.url_bytes_max));
+        }
+        if request.headers().len() > self.http.headers_max {
+            return Err(ApiError::too_many_headers(self.http.headers_max));
+        }
+        Ok(())
+    }
+
+    async fn route(&self, route: Route, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ApiError> {
+        let coordinator = &self.coordinator;
+        let reply = match route {
+            Route::NewGid => dtm::new_gid(),
+            Route::Prepare => dtm::prepare(coordinator, &self.read(request).await?).await?,
+            Route::Submit => dtm::submit(coordinator, &self.read(request).await?).await?,
+            Route::Abort => dtm::abort(coordinator, &self.read(request).await?).await?,
+            Route::RegisterBranch | Route::RegisterTccBranch | Route::RegisterXaBranch => {
+                dtm::register(coordinator, &self.read(request).await?).await?
+            }
+            Route::ForceStop => dtm::force_stop(coordinator, &self.read(request).await?).await?,
+            Route::Query => dtm::query(coordinator, request.uri().query().unwrap_or_default()).await?,
+            Route::All => dtm::all(coordinator, request.uri().query().unwrap_or_default()).await?,
+            Route::Version => dtm::version(),
+            Route::Ping => dtm::ping(),
+            Route::Healthz => return Ok(answer::respond(200, JSON, r#"{"status":"ok"}"#)),
+            Route::Readyz if coordinator.is_stopping() => {
+                return Ok(answer::respond(503, JSON, r#"{"status":"stopping"}"#));
+            }
+            Route::Readyz => return Ok(answer::respond(200, JSON, r#"{"status":"ready"}"#)),
+            Route::Metrics => {
+                let text = self.metrics.render(coordinator.active());
+                return Ok(answer::respond(200, metrics::CONTENT_TYPE, text));
+            }
+            Route::Later(later) => return Err(ApiError::not_yet(later)),
+        };
+        Ok(answer::of_reply(reply))
+    }
+
+    async fn read(&self, request: Request<Incoming>) -> Result<Bytes, ApiError> {
+        let max = self.http.body_bytes_max;
+        body::read(request.into_body(), max, self.http.body).await.map_err(|unread| ApiError::of_body(unread, max))
+    }
+
+    fn counted(&self, api: &'static str, begun: Instant, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        self.metrics.answered_request(api, response.status().as_u16() < 400, begun.elapsed());
+        response
+    }
+}
+
+fn redirect(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    let location = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut response = answer::respond(301, TEXT, "");
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}

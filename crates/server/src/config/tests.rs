@@ -1,0 +1,130 @@
+use super::*;
+
+fn with_file(text: &str) -> Sources {
+    Sources { file: Some(ConfigFile { name: "escrow.toml".to_owned(), text: text.to_owned() }), ..Sources::default() }
+}
+
+fn with_variables(variables: &[(&str, &str)]) -> Sources {
+    let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { environment, ..Sources::default() }
+}
+
+fn refusal(sources: &Sources) -> String {
+    Config::load(sources).unwrap_err().to_string()
+}
+
+#[test]
+fn the_default_file_is_complete_and_passes_its_own_checks() {
+    // `RawConfig` has no defaults of its own, so a setting that the file lacks fails here, and so does one too many.
+    let config = Config::load(&Sources::default()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:36789");
+    assert_eq!(config.shutdown_grace, Duration::from_secs(10));
+    let defaults = EngineConfig::default();
+    assert_eq!(config.engine.defaults, defaults.defaults);
+    assert_eq!(config.engine.retention, defaults.retention);
+    assert_eq!(config.engine.wait_result_max, defaults.wait_result_max);
+    assert_eq!(
+        (config.engine.active_max, config.engine.claimed_max, config.engine.calls_max),
+        (defaults.active_max, defaults.claimed_max, defaults.calls_max)
+    );
+    assert_eq!(
+        (config.engine.lane_calls_max, config.engine.lane_queue_max),
+        (defaults.lane_calls_max, defaults.lane_queue_max)
+    );
+}
+
+#[test]
+fn every_setting_is_explained_by_a_comment_above_it_or_its_neighbour() {
+    let mut explained = false;
+    for line in DEFAULT_TOML.lines().map(str::trim) {
+        match line {
+            "" => explained = false,
+            line if line.starts_with('#') => explained = true,
+            line if line.starts_with('[') => {}
+            line => assert!(explained, "{line}"),
+        }
+    }
+}
+
+#[test]
+fn the_printed_settings_are_the_settings() {
+    let raw = RawConfig::load(&with_file("allowed_hosts = [\"escrow\"]\n[http]\nidle_ms = 70")).unwrap();
+    let printed = raw.to_toml().unwrap();
+    assert_eq!(RawConfig::load(&with_file(&printed)).unwrap(), raw);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let mut sources =
+        with_file("listen = '127.0.0.1:1'\n[transactions]\nretry_cap_seconds = 7\nretry_interval_seconds = 7");
+    let listen = |sources: &Sources| Config::load(sources).unwrap().listen.port();
+    assert_eq!(listen(&sources), 1);
+    sources.environment.insert("ESCROW_LISTEN".to_owned(), "127.0.0.1:2".to_owned());
+    sources.environment.insert("ESCROW_TRANSACTIONS_RETRY_CAP_SECONDS".to_owned(), "8".to_owned());
+    assert_eq!(listen(&sources), 2);
+    sources.flags.push(("listen", "127.0.0.1:3".to_owned()));
+    assert_eq!(listen(&sources), 3);
+    let defaults = Config::load(&sources).unwrap().engine.defaults;
+    assert_eq!((defaults.retry_cap.as_secs(), defaults.retry_interval.as_secs()), (8, 7));
+}
+
+#[test]
+fn a_list_in_the_environment_is_separated_by_commas() {
+    let config = Config::load(&with_variables(&[("ESCROW_ALLOWED_HOSTS", "Escrow, escrow.example,")])).unwrap();
+    assert_eq!(config.allowed_hosts, ["escrow", "escrow.example"]);
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_named() {
+    let refused = refusal(&with_file("[http]\nidle = 3"));
+    assert!(refused.starts_with("escrow.toml: ") && refused.contains("`idle`"), "{refused}");
+    let refused = refusal(&with_file("lisen = '127.0.0.1:1'"));
+    assert!(refused.contains("`lisen`"), "{refused}");
+    let sources = with_variables(&[("ESCROW_HTTP_IDLE", "3"), ("ESCROW_LISTEN", "127.0.0.1:1"), ("HOME", "/")]);
+    assert_eq!(sources.unknown_variables(), ["ESCROW_HTTP_IDLE"]);
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named() {
+    let refused = refusal(&with_file("[http]\nidle_ms = 'long'"));
+    assert!(refused.starts_with("escrow.toml: ") && refused.contains("idle_ms"), "{refused}");
+    assert!(refusal(&with_file("listen = ")).starts_with("escrow.toml: "));
+    let sources = with_variables(&[("ESCROW_HTTP_IDLE_MS", "long")]);
+    assert_eq!(refusal(&sources), "ESCROW_HTTP_IDLE_MS: http.idle_ms cannot be \"long\": it must be a whole number");
+    let flags = vec![("transactions.retry_cap_seconds", "x".to_owned())];
+    assert_eq!(
+        refusal(&Sources { flags, ..Sources::default() }),
+        "--retry-cap-seconds: transactions.retry_cap_seconds cannot be \"x\": it must be a whole number"
+    );
+}
+
+#[test]
+fn a_value_out_of_range_names_key_value_and_range() {
+    let table = [
+        ("shutdown_grace_seconds = 3601", "shutdown_grace_seconds cannot be 3601: it must be 0 to 3600"),
+        ("[http]\nidle_ms = 9", "http.idle_ms cannot be 9: it must be 10 to 3600000"),
+        ("[http]\nheaders_max = 101", "http.headers_max cannot be 101: it must be 8 to 100"),
+        ("[drive]\nactive_max = 5\nclaimed_max = 6", "drive.claimed_max cannot be 6: it must be 1 to 5"),
+        ("[drive]\ncalls_max = 5", "drive.calls_per_host_max cannot be 64: it must be 1 to 5"),
+        ("[transactions]\nretry_cap_seconds = 0", "transactions.retry_cap_seconds cannot be 0: it must be 1 to 86400"),
+        ("[log]\nlevel = 'loud'", "log.level cannot be \"loud\": it must be error, warn, info, debug or trace"),
+        ("[log]\nformat = 'xml'", "log.format cannot be \"xml\": it must be text or json"),
+        ("data = ''", "data cannot be \"\": it must be the path of a directory"),
+        (
+            "listen = 'localhost:1'",
+            "listen cannot be \"localhost:1\": it must be an IP address with a port, such as 127.0.0.1:36789",
+        ),
+        (
+            "allowed_hosts = ['a:1']",
+            "allowed_hosts cannot be \"a:1\": it must be a host name or an IP address, without a port; [::1] for IPv6",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(refusal(&with_file(text)), expected);
+    }
+}
+
+#[test]
+fn a_retention_of_zero_days_is_for_ever() {
+    assert_eq!(Config::load(&with_file("[transactions]\nretention_days = 0")).unwrap().engine.retention, None);
+}

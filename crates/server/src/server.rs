@@ -1,0 +1,172 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
+use escrow_outbound::{EgressPolicy, HttpCaller};
+use escrow_store::{Clock, Store, SystemClock};
+use escrow_store_sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::accept::Acceptor;
+use crate::app::App;
+use crate::epoch::{self, EpochError};
+use crate::metrics::Metrics;
+use crate::{Config, answer};
+
+/// A coordinator that has started: its store is open, its address is bound, and what was in flight has been taken up.
+pub struct Server {
+    address: SocketAddr,
+    data: PathBuf,
+    grace: Duration,
+    coordinator: Coordinator,
+    acceptor: Acceptor<TcpListener, App>,
+    store: Arc<SqliteStore>,
+}
+
+/// Why a coordinator does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be opened; another coordinator may have it.
+    #[error("the data directory {path} cannot be used")]
+    Store {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: escrow_store_sqlite::OpenError,
+    },
+    /// The store does not say how often it was opened.
+    #[error("the data directory {path} cannot be used")]
+    Epoch {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: EpochError,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a coordinator ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A commit failed, and nobody can say what is on the disk. The next start reads it from there.
+    #[error("the store in {path} has failed: it takes no more writes until the next start")]
+    StoreFailed {
+        /// The data directory.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the store, binds the address, and takes up what was in flight. Connections are accepted by the system from
+    /// then on, and served by [`Server::run`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Config { listen, data, allowed_hosts, shutdown_grace, http, engine, log: _ } = config;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(data.clone(), Arc::clone(&clock)).await?;
+        let owner = epoch::next(&*store).await.map_err(|source| StartError::Epoch { path: data.clone(), source })?;
+        let (listener, address) = bind(listen).await?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "anybody who reaches this address can begin and stop transactions");
+        }
+        let metrics = Arc::new(Metrics::new());
+        let caller: Arc<dyn BranchCaller> = Arc::new(HttpCaller::new(EgressPolicy::new(vec![address])));
+        let coordinator = Coordinator::start(
+            EngineConfig { owner, ..engine },
+            Arc::clone(&store) as Arc<dyn Store>,
+            clock,
+            caller,
+            Arc::clone(&metrics) as _,
+            Box::new(rand::random::<f64>),
+        );
+        let connections = metrics.connections();
+        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts };
+        let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
+        tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
+        Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store })
+    }
+
+    /// Where it listens; a port that was asked for as 0 is the one that was given.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The directory that holds everything.
+    pub fn data(&self) -> &std::path::Path {
+        &self.data
+    }
+
+    /// The coordinator itself, to look at it from inside the process.
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    /// Serves until `stop`, then lets what is on its way end within the grace time; what does not is taken up by the next
+    /// start.
+    ///
+    /// # Errors
+    /// [`ServeError`] if it had to end before.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { data, grace, coordinator, acceptor, store, .. } = self;
+        let stopping = CancellationToken::new();
+        let accepting = tokio::spawn(acceptor.run(stopping.clone(), grace));
+        let failed = tokio::select! {
+            () = stop => false,
+            () = store.failed() => true,
+        };
+        tracing::info!(active = coordinator.active(), grace_ms = grace.as_millis(), "stopping");
+        // Polled first, so that /readyz tells before anything closes.
+        let (driven, accepted) = tokio::join!(biased; coordinator.shutdown(grace), async {
+            stopping.cancel();
+            accepting.await
+        });
+        let answered = accepted.unwrap_or_else(|error| {
+            tracing::error!(error = answer::chain(&error), "the taking of connections broke off");
+            false
+        });
+        tracing::info!(driven_in_time = driven, answered_in_time = answered, "stopped");
+        if failed { Err(ServeError::StoreFailed { path: data }) } else { Ok(()) }
+    }
+}
+
+async fn open_store(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Arc<SqliteStore>, StartError> {
+    let dir = path.clone();
+    // Opening reads and syncs files, and must not hold up the runtime's threads.
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, clock)).await;
+    match opened {
+        Ok(Ok(store)) => Ok(Arc::new(store)),
+        Ok(Err(source)) => Err(StartError::Store { path, source }),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refuse = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refuse)?;
+    let address = listener.local_addr().map_err(refuse)?;
+    Ok((listener, address))
+}

@@ -1,0 +1,129 @@
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{PATIENCE, Response, TestServer, rest};
+
+/// The header lines that every request of this module has.
+const COMMON: &str = "host: localhost\r\nconnection: close\r\n";
+
+/// A request whose header has exactly this many bytes.
+fn header_of(bytes: usize) -> String {
+    let start = format!("GET /api/ping HTTP/1.1\r\n{COMMON}x: ");
+    let end = "\r\n\r\n";
+    format!("{start}{}{end}", "y".repeat(bytes - start.len() - end.len()))
+}
+
+#[tokio::test]
+async fn a_header_is_taken_up_to_its_limit_in_bytes() {
+    let server = TestServer::start().await;
+    assert_eq!(server.send(header_of(16 * 1024)).await.status, 200);
+    assert_eq!(server.send(header_of(16 * 1024 + 1)).await.status, 431);
+    assert_eq!(server.send(header_of(300_000)).await.status, 431);
+    assert_eq!(server.get("/api/ping").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_header_is_taken_up_to_its_limit_in_lines() {
+    let server = TestServer::start().await;
+    let with = |lines: usize| {
+        let more: String = (2..lines).map(|number| format!("x{number}: y\r\n")).collect();
+        format!("GET /api/ping HTTP/1.1\r\n{COMMON}{more}\r\n")
+    };
+    assert_eq!(server.send(with(64)).await.status, 200);
+    let refused = server.send(with(65)).await;
+    assert_eq!((refused.status, refused.code()), (431, "too_large"));
+    assert_eq!(server.send(with(500)).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_url_is_taken_up_to_its_limit() {
+    let server = TestServer::start().await;
+    let with = |bytes: usize| format!("/api/ping?{}", "x".repeat(bytes - "/api/ping?".len()));
+    assert_eq!(server.get(&with(8192)).await.status, 200);
+    let refused = server.get(&with(8193)).await;
+    assert_eq!((refused.status, refused.code()), (414, "too_large"));
+}
+
+#[tokio::test]
+async fn a_body_is_taken_up_to_its_limit_whether_it_says_its_length_or_not() {
+    let server = TestServer::with(&[("http.body_bytes_max", "4096")]).await;
+    let with = |bytes: usize| format!("{{\"gid\":\"{}\"}}", "x".repeat(bytes - "{\"gid\":\"\"}".len()));
+    let declared = server.post("/api/dtmsvr/forceStop", with(4096)).await;
+    assert_eq!(declared.code(), "invalid_gid");
+    let declared = server.post("/api/dtmsvr/forceStop", with(4097)).await;
+    assert_eq!((declared.status, declared.code()), (413, "too_large"));
+
+    let chunked = |body: String| {
+        let head = format!("POST /api/dtmsvr/forceStop HTTP/1.1\r\n{COMMON}transfer-encoding: chunked\r\n\r\n");
+        format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+    };
+    assert_eq!(server.send(chunked(with(4096))).await.code(), "invalid_gid");
+    let streamed = server.send(chunked(with(4097))).await;
+    assert_eq!((streamed.status, streamed.code()), (413, "too_large"));
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_refused_while_it_comes() {
+    let server = TestServer::start().await;
+    let (mut reader, mut writer) = TcpStream::connect(server.address).await.unwrap().into_split();
+    let head = format!("POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}transfer-encoding: chunked\r\n\r\n");
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let pouring = tokio::spawn(async move {
+        let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        while writer.write_all(&chunk).await.is_ok() {}
+    });
+    let mut reply = [0; 13];
+    reader.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 413 ");
+    tokio::time::timeout(PATIENCE, pouring).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() {
+    let server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}content-length: 99999999999\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 413 "));
+}
+
+#[tokio::test]
+async fn slow_clients_are_let_go_and_others_are_served_meanwhile() {
+    let settings = [("http.first_byte_ms", "150"), ("http.header_ms", "150"), ("http.body_ms", "150")];
+    let server = TestServer::with(&settings).await;
+    let begun = Instant::now();
+    let mut slow = Vec::new();
+    for sent in [
+        String::new(),
+        "GET /api/ping HT".to_owned(),
+        format!("POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}content-length: 100\r\n\r\n{{"),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        slow.push(tokio::spawn(async move { rest(&mut stream).await }));
+    }
+    assert_eq!(server.get("/api/ping").await.status, 200);
+    let mut replies = Vec::new();
+    for end in slow {
+        replies.push(String::from_utf8(end.await.unwrap()).unwrap());
+    }
+    assert_eq!((replies[0].as_str(), replies[1].as_str()), ("", ""));
+    assert!(replies[2].starts_with("HTTP/1.1 408 "), "{}", replies[2]);
+    assert!(begun.elapsed() >= Duration::from_millis(150) && begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_http_is_answered_400() {
+    let server = TestServer::start().await;
+    for nonsense in ["hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n"] {
+        let reply: Response = server.send(nonsense).await;
+        assert_eq!(reply.status, 400, "{nonsense:?}");
+    }
+    let both = format!(
+        "POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    );
+    let smuggled = server.send(both + "GET /api/ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(!smuggled.body.contains("pong"), "{smuggled:?}");
+}

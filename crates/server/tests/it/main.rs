@@ -1,0 +1,13 @@
+//! The whole coordinator, asked over real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod doors;
+mod dtm_traces;
+mod lifecycle;
+mod limits;
+mod routes;
+mod transactions;
+
+mod support;

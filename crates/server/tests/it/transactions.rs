@@ -1,0 +1,187 @@
+use serde_json::{Value, json};
+
+use crate::support::{Participant, TestServer};
+
+fn saga(participant: &Participant, gid: &str) -> Value {
+    json!({
+        "gid": gid, "trans_type": "saga", "payloads": ["{\"n\":1}", "{\"n\":2}"],
+        "steps": [
+            { "action": participant.url("out"), "compensate": participant.url("out-revert") },
+            { "action": participant.url("in"), "compensate": participant.url("in-revert") },
+        ],
+    })
+}
+
+fn with(mut body: Value, key: &str, value: Value) -> Value {
+    body[key] = value;
+    body
+}
+
+#[tokio::test]
+async fn a_saga_is_accepted_driven_and_shown() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    let reply = server.dtm("submit", saga(&participant, "g1")).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({ "dtm_result": "SUCCESS" })));
+    let found = server.wait_for("g1", "succeed").await;
+    assert_eq!(participant.calls(), ["/out", "/in"]);
+    let ops: Vec<_> = found["branches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            format!(
+                "{} {} {}",
+                row["branch_id"].as_str().unwrap(),
+                row["op"].as_str().unwrap(),
+                row["status"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(ops, ["01 compensate prepared", "01 action succeed", "02 compensate prepared", "02 action succeed"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_is_told_the_end_or_the_waiting() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    let waiting = |gid| with(saga(&participant, gid), "wait_result", json!(true));
+    assert_eq!(server.dtm("submit", waiting("done")).await.status, 200);
+
+    participant.will_answer(&[200, 409]);
+    let refused = server.dtm("submit", waiting("refused")).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.message().ends_with("/in return failed: ok FAILURE"), "{refused:?}");
+    assert_eq!(server.query("refused").await["transaction"]["status"], "failed");
+
+    participant.will_answer(&[425]);
+    let unfinished = server.dtm("submit", waiting("unfinished")).await;
+    assert_eq!((unfinished.status, &unfinished.json()["dtm_result"]), (425, &json!("ONGOING")));
+
+    participant.will_answer(&[500]);
+    assert_eq!(server.dtm("submit", waiting("unknown")).await.status, 425);
+}
+
+#[tokio::test]
+async fn a_tcc_is_confirmed_in_reverse_or_cancelled() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    for (gid, end, status, calls) in
+        [("c", "submit", "succeed", ["/confirm2", "/confirm1"]), ("a", "abort", "failed", ["/cancel2", "/cancel1"])]
+    {
+        let before = participant.calls().len();
+        assert_eq!(server.dtm("prepare", json!({ "gid": gid, "trans_type": "tcc" })).await.status, 200);
+        for number in 1..=2 {
+            let branch = json!({
+                "gid": gid, "trans_type": "tcc", "branch_id": format!("0{number}"), "data": "{}",
+                "confirm": participant.url(&format!("confirm{number}")),
+                "cancel": participant.url(&format!("cancel{number}")),
+            });
+            assert_eq!(server.dtm("registerTccBranch", branch.clone()).await.status, 200);
+            assert_eq!(server.dtm("registerBranch", branch).await.status, 200, "the same once more");
+        }
+        assert_eq!(server.dtm(end, json!({ "gid": gid, "trans_type": "tcc" })).await.status, 200);
+        server.wait_for(gid, status).await;
+        assert_eq!(participant.calls()[before..], calls);
+        let late = json!({ "gid": gid, "trans_type": "tcc", "branch_id": "03", "confirm": "", "cancel": "" });
+        assert_eq!(server.dtm("registerBranch", late).await.status, 409);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_delivered_and_an_aborted_one_is_not() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    let message = |gid: &str| {
+        json!({
+            "gid": gid, "trans_type": "msg", "query_prepared": participant.url("query"), "payloads": ["{}"],
+            "steps": [{ "action": participant.url("in") }],
+        })
+    };
+    assert_eq!(server.dtm("prepare", message("sent")).await.status, 200);
+    assert_eq!(server.dtm("submit", message("sent")).await.status, 200);
+    server.wait_for("sent", "succeed").await;
+    assert_eq!(server.dtm("prepare", message("dropped")).await.status, 200);
+    assert_eq!(server.dtm("abort", json!({ "gid": "dropped", "trans_type": "msg" })).await.status, 200);
+    let late = server.dtm("submit", message("dropped")).await;
+    assert_eq!((late.status, late.message().as_str()), (409, "current status 'failed', cannot sumbmit. FAILURE"));
+    assert_eq!(participant.calls(), ["/in"]);
+
+    let nobody_to_ask = json!({ "gid": "x", "trans_type": "msg", "steps": [{ "action": participant.url("in") }] });
+    let refused = server.dtm("prepare", nobody_to_ask).await;
+    assert_eq!((refused.status, refused.code()), (409, "no_check_back"));
+    assert!(refused.message().contains("query_prepared"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_gid_used_again_is_the_same_transaction_or_refused() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    participant.will_answer(&[425]);
+    assert_eq!(server.dtm("submit", saga(&participant, "g")).await.status, 200);
+    assert_eq!(server.dtm("submit", saga(&participant, "g")).await.status, 200);
+    let other_steps = server.dtm("submit", with(saga(&participant, "g"), "payloads", json!(["x"]))).await;
+    assert_eq!((other_steps.status, other_steps.code()), (409, "definition_mismatch"));
+    let other_type = server.dtm("submit", json!({ "gid": "g", "trans_type": "tcc" })).await;
+    assert_eq!((other_type.status, other_type.code()), (409, "type_mismatch"));
+}
+
+#[tokio::test]
+async fn a_forced_stop_is_failed_with_who_and_why_on_record() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    participant.will_answer(&[500, 500]);
+    for (gid, body, by, reason) in [
+        ("bare", json!({ "gid": "bare" }), "dtm api", "forced through /api/dtmsvr/forceStop"),
+        ("named", json!({ "gid": "named", "operator": "ann", "reason": "paid by hand" }), "ann", "paid by hand"),
+    ] {
+        assert_eq!(server.dtm("submit", saga(&participant, gid)).await.status, 200);
+        assert_eq!(server.dtm("forceStop", body.clone()).await.status, 200);
+        let found = server.query(gid).await;
+        assert_eq!(found["transaction"]["status"], "failed");
+        assert_eq!(found["transaction"]["rollback_reason"], format!("stopped by {by}: {reason}"));
+        let record = server.server.query(&escrow_txn::Gid::parse(gid).unwrap()).await.unwrap().unwrap();
+        assert_eq!(record.value.progress.order.unwrap().by, by);
+        let again = server.dtm("forceStop", body).await;
+        let message = "global transaction force stop error. status: failed. error: FAILURE";
+        assert_eq!((again.status, again.message().as_str()), (409, message));
+    }
+}
+
+#[tokio::test]
+async fn a_walk_through_all_shows_every_transaction_once_newest_first() {
+    let server = TestServer::start().await;
+    for number in 0..7 {
+        let body =
+            json!({ "gid": format!("g{number}"), "trans_type": "tcc", "business_key": format!("k{}", number % 2) });
+        assert_eq!(server.dtm("prepare", body).await.status, 200);
+    }
+    let mut seen = Vec::new();
+    let mut position = String::new();
+    loop {
+        let page = server.get(&format!("/api/dtmsvr/all?limit=3&position={position}")).await.json();
+        let rows = page["transactions"].as_array().unwrap().clone();
+        seen.extend(rows.iter().map(|row| row["gid"].as_str().unwrap().to_owned()));
+        position = page["next_position"].as_str().unwrap().to_owned();
+        if position.is_empty() {
+            break;
+        }
+        assert_eq!(rows.len(), 3);
+    }
+    assert_eq!(seen, ["g6", "g5", "g4", "g3", "g2", "g1", "g0"]);
+    let one = server.get("/api/dtmsvr/all?gid=g3").await.json();
+    assert_eq!(one["transactions"][0]["gid"], "g3");
+    let keyed = server.get("/api/dtmsvr/all?businessKey=k1").await.json();
+    assert_eq!(keyed["transactions"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_call_to_the_coordinator_itself_never_leaves() {
+    let server = TestServer::start().await;
+    let own = format!("http://{}/api/dtmsvr/newGid", server.address);
+    let body = json!({ "gid": "g", "trans_type": "saga", "wait_result": true, "steps": [{ "action": own }] });
+    assert_eq!(server.dtm("submit", body).await.status, 425);
+    let record = server.server.query(&escrow_txn::Gid::parse("g").unwrap()).await.unwrap().unwrap();
+    let answer = &record.value.history[0].answer;
+    assert_eq!(answer, "calls to this address are not allowed: it is the coordinator itself");
+}
