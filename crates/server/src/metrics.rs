@@ -3,13 +3,16 @@
 //! Names that begin with `dtm_` are DTM's, so that dashboards and alerts made for it go on working; `branchid` is left out
 //! there, because labels come from a fixed set. Ours begin with `escrow_`.
 
+use std::fmt;
 use std::time::Duration;
 
 use escrow_engine::Observer;
+use escrow_store_sqlite::Stats;
 use escrow_txn::{BranchOp, BranchOutcome, Pattern, Status};
 use escrow_wire::dtm;
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, prometheus_text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -108,7 +111,8 @@ pub(crate) struct ConnectionMetrics {
 pub(crate) struct OpenConnection(Gauge);
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// Counters at zero. `store` says what the store has counted itself.
+    pub(crate) fn new(store: impl Fn() -> Stats + Send + Sync + 'static) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
@@ -123,6 +127,7 @@ impl Metrics {
             connections: ConnectionMetrics::default(),
         };
         metrics.register();
+        metrics.registry.register_collector(Box::new(StoreCounters(Box::new(store))));
         metrics
     }
 
@@ -180,6 +185,30 @@ impl Metrics {
             tracing::error!(%error, "the metrics cannot be written");
         }
         text
+    }
+}
+
+/// The store's own counters, read when somebody asks.
+struct StoreCounters(Box<dyn Fn() -> Stats + Send + Sync>);
+
+impl fmt::Debug for StoreCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreCounters").finish_non_exhaustive()
+    }
+}
+
+impl Collector for StoreCounters {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = (self.0)();
+        for (name, help, value) in [
+            ("escrow_store_changes", "Changes that became durable or were found in conflict", stats.changes),
+            ("escrow_store_batches", "Commits, each with one sync, that changes shared", stats.batches),
+            ("escrow_store_checkpoints", "Times that the log was carried over into the database", stats.checkpoints),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
     }
 }
 
@@ -272,7 +301,9 @@ mod tests {
 
     #[test]
     fn dtms_names_and_ours_count_the_same_things() {
-        let metrics = Metrics::new();
+        let mut stats = Stats::default();
+        (stats.changes, stats.batches) = (7, 5);
+        let metrics = Metrics::new(move || stats.clone());
         let second = Duration::from_secs(1);
         metrics.answered_request("submit", true, second);
         metrics.answered_request("submit", false, second);
@@ -295,6 +326,9 @@ mod tests {
             "escrow_transactions_active 3",
             "escrow_connections_open 1",
             r#"escrow_connections_refused_total{reason="total"} 1"#,
+            "escrow_store_changes_total 7",
+            "escrow_store_batches_total 5",
+            "escrow_store_checkpoints_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

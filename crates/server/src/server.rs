@@ -93,7 +93,8 @@ impl Server {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "anybody who reaches this address can begin and stop transactions");
         }
-        let metrics = Arc::new(Metrics::new());
+        let counted = Arc::clone(&store);
+        let metrics = Arc::new(Metrics::new(move || counted.stats()));
         let caller: Arc<dyn BranchCaller> = Arc::new(HttpCaller::new(EgressPolicy::new(vec![address])));
         let coordinator = Coordinator::start(
             EngineConfig { owner, ..engine },
@@ -131,13 +132,26 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if it had to end before.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { data, grace, coordinator, acceptor, store, .. } = self;
+        let store = Arc::clone(&self.store);
+        self.run_until(stop, store.failed()).await
+    }
+
+    async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        failed: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        // The store stays open to the end.
+        let Self { data, grace, coordinator, acceptor, store: _store, .. } = self;
         let stopping = CancellationToken::new();
         let accepting = tokio::spawn(acceptor.run(stopping.clone(), grace));
         let failed = tokio::select! {
             () = stop => false,
-            () = store.failed() => true,
+            () = failed => true,
         };
+        if failed {
+            tracing::error!(data = %data.display(), "the store has failed");
+        }
         tracing::info!(active = coordinator.active(), grace_ms = grace.as_millis(), "stopping");
         // Polled first, so that /readyz tells before anything closes.
         let (driven, accepted) = tokio::join!(biased; coordinator.shutdown(grace), async {
@@ -169,4 +183,19 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     let listener = TcpListener::bind(address).await.map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
     Ok((listener, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[tokio::test]
+    async fn a_store_that_fails_ends_the_coordinator_with_an_error() {
+        let data = tempfile::tempdir().unwrap();
+        let flags = vec![("listen", "127.0.0.1:0".to_owned()), ("data", data.path().to_str().unwrap().to_owned())];
+        let server = Server::start(Config::load(&Sources { flags, ..Sources::default() }).unwrap()).await.unwrap();
+        let ended = server.run_until(std::future::pending(), std::future::ready(())).await;
+        assert!(matches!(ended, Err(ServeError::StoreFailed { path }) if path == data.path()));
+    }
 }

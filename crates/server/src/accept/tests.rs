@@ -63,7 +63,7 @@ async fn start(config: HttpConfig, grace: Duration) -> Running {
 
 fn start_on(listener: impl Listener, address: SocketAddr, config: HttpConfig, grace: Duration) -> Running {
     let handler = Arc::new(Echo::default());
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(Default::default);
     let stop = CancellationToken::new();
     let acceptor = Acceptor::new(listener, Arc::clone(&handler), config, metrics.connections());
     let task = tokio::spawn(acceptor.run(stop.clone(), grace));

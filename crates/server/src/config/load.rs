@@ -56,7 +56,7 @@ impl RawConfig {
             }
         }
         for (key, text) in &sources.flags {
-            set(&mut settings, &flag_name(key), key, text)?;
+            set(&mut settings, "command line", key, text)?;
         }
         settings
             .try_into()
@@ -94,12 +94,6 @@ fn variables(settings: &Table) -> BTreeMap<String, String> {
         }
     }
     found
-}
-
-/// `transactions.retry_cap_seconds` is `--retry-cap-seconds`: flags leave out the section.
-fn flag_name(key: &str) -> String {
-    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
-    format!("--{}", name.replace('_', "-"))
 }
 
 /// Puts a text in place of a setting, as the kind of value that the setting has.

@@ -94,7 +94,7 @@ fn a_value_of_the_wrong_kind_is_named() {
     let flags = vec![("transactions.retry_cap_seconds", "x".to_owned())];
     assert_eq!(
         refusal(&Sources { flags, ..Sources::default() }),
-        "--retry-cap-seconds: transactions.retry_cap_seconds cannot be \"x\": it must be a whole number"
+        "command line: transactions.retry_cap_seconds cannot be \"x\": it must be a whole number"
     );
 }
 
