@@ -18,6 +18,7 @@ use http::StatusCode;
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Column, Connection, Row, TypeInfo, ValueRef};
+use tokio::sync::Notify;
 
 /// Longer than anything a test waits for on purpose.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -125,6 +126,7 @@ pub(crate) fn refused(code: &str) -> (u16, Option<String>) {
 pub(crate) struct FakeCoordinator {
     pub(crate) url: String,
     state: Arc<Mutex<FakeState>>,
+    asked: Arc<Notify>,
     _server: Server,
 }
 
@@ -140,14 +142,19 @@ struct FakeState {
 impl FakeCoordinator {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(Mutex::new(FakeState::default()));
+        let asked = Arc::new(Notify::new());
         let answer = {
-            let state = state.clone();
-            move |request: axum::extract::Request| answer(state.clone(), request)
+            let (state, asked) = (state.clone(), asked.clone());
+            async move |request: axum::extract::Request| {
+                let reply = answer(state, request).await;
+                asked.notify_waiters();
+                reply
+            }
         };
         let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", bound.addr());
         let server = bound.serve("coordinator", axum::Router::new().fallback(answer), Faults::none());
-        Self { url, state, _server: server }
+        Self { url, state, asked, _server: server }
     }
 
     /// The next calls that change something are answered like this; the ones after them with success.
@@ -158,6 +165,24 @@ impl FakeCoordinator {
     /// What queries show from now on.
     pub(crate) fn shows(&self, status: &'static str) {
         self.state.lock().unwrap().status = Some(status);
+    }
+
+    /// Waits until it has been asked to do this with that transaction, and returns the body of the first such call.
+    pub(crate) async fn when_asked(&self, route: &str, gid: &str) -> serde_json::Value {
+        let waited = async {
+            loop {
+                let next = self.asked.notified();
+                tokio::pin!(next);
+                next.as_mut().enable();
+                let found = self.asked().into_iter().find(|(path, body)| path.ends_with(route) && body["gid"] == gid);
+                match found {
+                    Some((_, body)) => return body,
+                    None => next.await,
+                }
+            }
+        };
+        let timeout = tokio::time::timeout(PATIENCE, waited).await;
+        timeout.unwrap_or_else(|_| panic!("never asked to {route} {gid}: {:?}", self.asked()))
     }
 
     /// Path and body of every call so far, oldest first.
