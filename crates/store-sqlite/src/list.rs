@@ -52,20 +52,28 @@ impl Where {
         }
         all
     }
+
+    fn sql(&self) -> String {
+        let conditions = if self.conditions.is_empty() { "1".to_owned() } else { self.conditions.join(" AND ") };
+        format!("SELECT {} FROM txn WHERE {conditions} ORDER BY created_at DESC, gid DESC LIMIT ?", columns::SUMMARY)
+    }
 }
 
-fn sql(conditions: &[String]) -> String {
-    let conditions = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
-    format!("SELECT {} FROM txn WHERE {conditions} ORDER BY created_at DESC, gid DESC LIMIT ?", columns::SUMMARY)
+/// The statement of a query.
+#[cfg(test)]
+pub(crate) fn sql(query: &ListQuery) -> String {
+    Where::of(query).sql()
 }
 
 /// One page.
 pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Page<TxnSummary>, StoreError> {
     let limit = query.limit.get().min(PAGE_MAX);
-    let Where { conditions, mut values } = Where::of(query);
+    let conditions = Where::of(query);
+    let sql = conditions.sql();
+    let mut values = conditions.values;
     // One more than asked for: whether there is another page.
     values.push((i64::from(limit) + 1).into());
-    let mut statement = connection.prepare_cached(&sql(&conditions)).map_err(Failure::of)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(Failure::of)?;
     let mut rows = statement.query(params_from_iter(values)).map_err(Failure::of)?;
     let mut items = Vec::new();
     while let Some(row) = rows.next().map_err(Failure::of)? {

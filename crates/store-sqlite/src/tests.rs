@@ -1,10 +1,23 @@
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use escrow_store::conformance::Subject;
+use escrow_store::conformance::sample::{Sample, gid, start};
+use escrow_store::conformance::{ManualClock, Subject};
 use tempfile::TempDir;
 
 use super::*;
+
+mod crash;
+mod durability;
+mod files;
+mod gate;
+mod housekeeping;
+mod queue;
+
+mod conformance {
+    use super::Sqlite;
+
+    escrow_store::conformance!(Sqlite);
+}
 
 /// A store in a directory of its own, which goes with it.
 struct Sqlite {
@@ -14,18 +27,35 @@ struct Sqlite {
 }
 
 impl Sqlite {
-    fn database(&self) -> PathBuf {
-        self.dir.path().join("escrow.db")
+    fn tuned(tuning: Tuning) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), ManualClock::at(start()), tuning)
     }
+
+    fn at(dir: TempDir, clock: Arc<dyn Clock>, tuning: Tuning) -> Self {
+        let store = SqliteStore::open_with(dir.path(), Arc::clone(&clock), tuning).unwrap();
+        Self { store: Arc::new(store), clock, dir }
+    }
+
+    fn close(self) -> TempDir {
+        drop(Arc::into_inner(self.store).unwrap());
+        self.dir
+    }
+
+    /// Another connection to the same database, as an operator's `sqlite3` has.
+    fn database(&self) -> Connection {
+        Connection::open(database(self.dir.path())).unwrap()
+    }
+}
+
+fn database(dir: &Path) -> PathBuf {
+    dir.join("escrow.db")
 }
 
 impl Subject for Sqlite {
     type Store = SqliteStore;
 
     async fn open(clock: Arc<dyn Clock>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(dir.path(), Arc::clone(&clock)).unwrap());
-        Self { store, clock, dir }
+        Self::at(tempfile::tempdir().unwrap(), clock, Tuning::default())
     }
 
     fn store(&self) -> Arc<SqliteStore> {
@@ -33,20 +63,26 @@ impl Subject for Sqlite {
     }
 
     async fn reopen(self) -> Self {
-        drop(self.store);
-        let store = Arc::new(SqliteStore::open(self.dir.path(), Arc::clone(&self.clock)).unwrap());
-        Self { store, ..self }
+        let clock = Arc::clone(&self.clock);
+        Self::at(self.close(), clock, Tuning::default())
     }
 
     async fn damage(&self, gid: &Gid) {
         let sql = "UPDATE txn SET progress = CAST(substr(progress, 1, length(progress) - 1) AS BLOB) WHERE gid = ?1";
-        let database = Connection::open(self.database()).unwrap();
-        assert_eq!(database.execute(sql, [gid.as_str()]).unwrap(), 1);
+        assert_eq!(self.database().execute(sql, [gid.as_str()]).unwrap(), 1);
     }
 }
 
-mod conformance {
-    use super::Sqlite;
+/// A transaction that is in flight.
+fn sample(text: &str) -> Sample {
+    Sample::new(&gid(text))
+}
 
-    escrow_store::conformance!(Sqlite);
+fn new_txn(text: &str) -> NewTxn {
+    sample(text).new_txn()
+}
+
+/// Whether the future has to wait when it is asked once.
+async fn waits<T>(future: &mut std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }

@@ -137,6 +137,3 @@ impl Timers {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

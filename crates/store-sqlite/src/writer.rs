@@ -77,6 +77,9 @@ impl Writer {
             Room::OrWait => semaphore.acquire_many_owned(kib).await.map_err(|_| StoreError::Busy)?,
         };
         let (answer, answered) = oneshot::channel();
+        if *self.failed.borrow() {
+            return Err(Failure::Failed.into());
+        }
         let job = Box::new(Task { work, result: None, answer });
         let Some(Ok(())) = self.jobs.as_ref().map(|jobs| jobs.send(Queued { job, _room: room })) else {
             return Err(Failure::Failed.into());

@@ -20,7 +20,7 @@ mod creating;
 mod due;
 mod listing;
 mod purging;
-pub(crate) mod sample;
+pub mod sample;
 mod settings;
 
 pub use committing::*;

@@ -92,6 +92,16 @@ impl Schedule {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// How many transactions it knows.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     fn put(&mut self, gid: &Gid, place: Place) {
         self.forget(gid);
         if let Place::Waiting { at, .. } = place {

@@ -13,33 +13,39 @@ use escrow_txn::{
 use super::{ManualClock, Subject};
 use crate::{Change, Created, Head, NewTxn, OwnerEpoch, Store, Version, Versioned, WriteId, codec};
 
-pub(crate) const OWNER: OwnerEpoch = OwnerEpoch(7);
-pub(crate) const WRITE: WriteId = WriteId(11);
+/// Who claims in tests.
+pub const OWNER: OwnerEpoch = OwnerEpoch(7);
+/// The write id of all writes in tests.
+pub const WRITE: WriteId = WriteId(11);
 
-pub(crate) fn gid(text: &str) -> Gid {
+/// A gid.
+pub fn gid(text: &str) -> Gid {
     Gid::parse(text).unwrap()
 }
 
 /// A moment at which a test begins; what it is does not matter.
-pub(crate) fn start() -> Timestamp {
+pub fn start() -> Timestamp {
     Timestamp::from_micros(1_795_000_000_000_000)
 }
 
-pub(crate) fn seconds(number: u64) -> Duration {
+/// A span of time.
+pub fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-pub(crate) fn limit(number: u32) -> NonZeroU32 {
+/// A limit.
+pub fn limit(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
 /// An empty store, and its clock.
-pub(crate) async fn opened<S: Subject>() -> (S, Arc<ManualClock>) {
+pub async fn opened<S: Subject>() -> (S, Arc<ManualClock>) {
     let clock = ManualClock::at(start());
     (S::open(clock.clone()).await, clock)
 }
 
-pub(crate) fn branch(id: &str, payload: impl Into<Bytes>) -> Branch {
+/// A branch with both URLs.
+pub fn branch(id: &str, payload: impl Into<Bytes>) -> Branch {
     Branch {
         id: BranchId::parse(id).unwrap(),
         forward_url: format!("http://stock.test/{id}"),
@@ -49,15 +55,19 @@ pub(crate) fn branch(id: &str, payload: impl Into<Bytes>) -> Branch {
 }
 
 /// A transaction to store: a saga of two steps, submitted at [`start`] and in flight, until told otherwise.
-#[derive(Clone)]
-pub(crate) struct Sample {
-    pub(crate) def: Definition,
-    pub(crate) progress: Progress,
-    pub(crate) driving: bool,
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What it is.
+    pub def: Definition,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Whether it is in flight.
+    pub driving: bool,
 }
 
 impl Sample {
-    pub(crate) fn new(gid: &Gid) -> Self {
+    /// The sample under a gid.
+    pub fn new(gid: &Gid) -> Self {
         let def = Definition {
             gid: gid.clone(),
             pattern: Pattern::Saga,
@@ -87,24 +97,27 @@ impl Sample {
         Self { def, progress, driving: true }
     }
 
-    pub(crate) fn created_at(mut self, at: Timestamp) -> Self {
+    /// Created at another time than [`start`].
+    pub fn created_at(mut self, at: Timestamp) -> Self {
         self.def.created_at = at;
         self
     }
 
     /// Waits until `at`; `None`: until its initiator comes back.
-    pub(crate) fn waiting(mut self, at: impl Into<Option<Timestamp>>) -> Self {
+    pub fn waiting(mut self, at: impl Into<Option<Timestamp>>) -> Self {
         self.driving = false;
         self.progress.next_run_at = at.into();
         self
     }
 
-    pub(crate) fn status(mut self, status: Status) -> Self {
+    /// In another status than submitted.
+    pub fn status(mut self, status: Status) -> Self {
         self.progress.status = status;
         self
     }
 
-    pub(crate) fn committed(mut self, at: Timestamp) -> Self {
+    /// Final since `at`.
+    pub fn committed(mut self, at: Timestamp) -> Self {
         self.progress.finished_at = Some(at);
         self.progress.updated_at = at;
         self.waiting(None).status(Status::Committed)
@@ -114,12 +127,13 @@ impl Sample {
         Head::of(&self.progress, OWNER, self.driving)
     }
 
-    pub(crate) fn new_txn(&self) -> NewTxn {
+    /// What creates it.
+    pub fn new_txn(&self) -> NewTxn {
         NewTxn::encode(&self.def, &self.progress, self.head(), WRITE)
     }
 
     /// A change that stores this sample's progress.
-    pub(crate) fn change(&self, expected: Version) -> Change {
+    pub fn change(&self, expected: Version) -> Change {
         Change {
             gid: self.def.gid.clone(),
             expected,
@@ -132,24 +146,24 @@ impl Sample {
     }
 
     /// What is loaded after it was created.
-    pub(crate) fn txn(&self) -> Txn {
+    pub fn txn(&self) -> Txn {
         Txn { def: Arc::new(self.def.clone()), progress: self.progress.clone(), history: Vec::new() }
     }
 
     /// Stores it under a gid that has to be free.
-    pub(crate) async fn create(&self, store: &impl Store) {
+    pub async fn create(&self, store: &impl Store) {
         let created = store.create(self.new_txn()).await.unwrap();
         assert!(matches!(created, Created::New(Version::FIRST)), "{created:?}");
     }
 }
 
 /// The transaction under a gid that has to be there.
-pub(crate) async fn loaded(store: &impl Store, gid: &Gid) -> Versioned<Txn> {
+pub async fn loaded(store: &impl Store, gid: &Gid) -> Versioned<Txn> {
     store.load(gid).await.unwrap().unwrap()
 }
 
 /// Claims what is due, and returns the gids and when the next one is due. Everything has to be readable.
-pub(crate) async fn claim(store: &impl Store, at_most: u32) -> (Vec<String>, Option<Timestamp>) {
+pub async fn claim(store: &impl Store, at_most: u32) -> (Vec<String>, Option<Timestamp>) {
     let claimed = store.claim_due(OWNER, limit(at_most)).await.unwrap();
     assert!(claimed.unreadable.is_empty(), "{:?}", claimed.unreadable);
     let gids = claimed.txns.iter().map(|txn| txn.value.def.gid.to_string());
@@ -157,7 +171,7 @@ pub(crate) async fn claim(store: &impl Store, at_most: u32) -> (Vec<String>, Opt
 }
 
 /// Runs `tasks` at the same time and returns what they return.
-pub(crate) async fn together<T: Send + 'static>(
+pub async fn together<T: Send + 'static>(
     tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
     let mut running = tokio::task::JoinSet::new();
