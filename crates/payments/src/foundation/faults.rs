@@ -27,7 +27,8 @@ pub struct FaultRates {
     pub try_refused: u16,
     /// A Try is processed only after [`FaultRates::try_late_ms`], whether or not its caller still waits.
     pub try_late: u16,
-    /// The delay of a late Try, in milliseconds: past the transaction's time-out, so that its cancel comes first.
+    /// The delay of a late Try, in milliseconds: just past the transaction's time-out, so that it comes after its own cancel and
+    /// before the Try of the next attempt, whose live row would keep it out.
     pub try_late_ms: u64,
 }
 
@@ -42,7 +43,7 @@ pub const INJECTED: &str = "INJECTED";
 /// | reply lost | 0 | 10 | 30 |
 /// | slow (up to) | 0 | 20 (100 ms) | 50 (300 ms) |
 /// | Try refused | 0 | 5 | 20 |
-/// | Try late (by) | 0 | 0 | 20 (3.5 s) |
+/// | Try late (by) | 0 | 0 | 20 (3.15 s) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChaosLevel {
     /// No faults.
@@ -73,7 +74,7 @@ impl ChaosLevel {
                 slow_ms_max: 300,
                 try_refused: 20,
                 try_late: 20,
-                try_late_ms: 3_500,
+                try_late_ms: 3_150,
             },
         }
     }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounting;
+mod bank;
 mod coordinator;
 mod db;
 mod funds;
 mod gateway;
 mod http;
+mod mini_coordinator;
 mod notify;
 mod outbox;
 mod play;
@@ -15,3 +17,4 @@ mod points;
 mod refund;
 mod settlement;
 mod support;
+mod whole_platform;
