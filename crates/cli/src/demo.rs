@@ -1,0 +1,152 @@
+//! `escrow demo`: settles payments through a real coordinator while things break, and audits what is left.
+
+mod coordinator;
+mod progress;
+mod verdict;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use escrow_payments::demo::{self, ChaosLevel, Config, DemoReport};
+use tempfile::TempDir;
+
+use coordinator::ChildCoordinator;
+use progress::Shown;
+
+/// Settle payments through a real coordinator while things break, then audit the books.
+///
+/// Six services with a database each, a merchant and a bank run in this process; the coordinator is a process of its own,
+/// killed (SIGKILL) and restarted in mid-flight. At the end the auditor recomputes the books from the databases and the
+/// coordinator's records alone. The exit code is 1 if anything is violated.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = RATES)]
+pub(crate) struct Args {
+    /// How many orders are pushed through.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    orders: u32,
+    /// Fixes orders and faults, but not how things interleave.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much is broken: see the rates below.
+    #[arg(long, value_enum, default_value_t = Chaos::Low)]
+    chaos: Chaos,
+    /// Keep the databases in this directory, which must be new or empty.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Switch the participants' barrier off, to see what it is for.
+    #[arg(long, value_enum, default_value_t = Switch::On, hide = true)]
+    barrier: Switch,
+}
+
+const RATES: &str = "\
+Rates per thousand calls of a service, and kills of the coordinator per run:
+
+                      off    low             high
+  request lost          0     10               30
+  reply lost            0     10               30
+  slow (up to)          0     20 (100 ms)      50 (300 ms)
+  Try refused           0      5               20
+  Try late (by)         0      0               20 (3.15 s)
+  coordinator killed    0      1 per 200       1 per 100 orders, at least 3
+                               orders, at
+                               least 1
+
+A lost request was not processed, a lost reply was. A late Try comes after its transaction has timed out (3 s).";
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Chaos {
+    /// Nothing is broken.
+    Off,
+    /// Now and then.
+    Low,
+    /// All the time, and actions come after their undo.
+    High,
+}
+
+impl From<Chaos> for ChaosLevel {
+    fn from(chaos: Chaos) -> ChaosLevel {
+        match chaos {
+            Chaos::Off => ChaosLevel::Off,
+            Chaos::Low => ChaosLevel::Low,
+            Chaos::High => ChaosLevel::High,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Runs the demo and prints its verdict; the exit code says whether the books are sound.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let home = Home::prepare(args.keep.as_deref())?;
+    let report = tokio::select! {
+        report = run_in(home.path(), &args) => report?,
+        signal = tokio::signal::ctrl_c() => {
+            signal.context("cannot wait for Ctrl-C")?;
+            bail!("interrupted");
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    verdict::print(&mut out, &report)?;
+    if args.keep.is_some() {
+        print_kept(&mut out, home.path(), &report)?;
+    }
+    Ok(if report.audit.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_in(dir: &Path, args: &Args) -> anyhow::Result<DemoReport> {
+    let shown = Shown::start(args.orders, std::io::stdout().is_terminal());
+    let coordinator = ChildCoordinator::start(dir).await?;
+    let config = Config {
+        orders: args.orders,
+        seed: args.seed,
+        chaos: args.chaos.into(),
+        barrier_on: args.barrier == Switch::On,
+        ..Config::new(dir)
+    };
+    let report = demo::run(&config, &coordinator, &|progress| shown.show(&progress)).await;
+    shown.finish();
+    coordinator.stop().await?;
+    report.context("the demo could not run to its end")
+}
+
+/// Where the databases lie: kept where the user says, else in a directory that goes away at the end.
+enum Home {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Home {
+    fn prepare(keep: Option<&Path>) -> anyhow::Result<Home> {
+        let Some(dir) = keep else {
+            return Ok(Home::Temporary(tempfile::tempdir().context("cannot make a temporary directory")?));
+        };
+        let context = || format!("cannot use {}", dir.display());
+        std::fs::create_dir_all(dir).with_context(context)?;
+        if std::fs::read_dir(dir).with_context(context)?.next().is_some() {
+            bail!("{} is not empty: the demo keeps its databases in a directory of their own", dir.display());
+        }
+        Ok(Home::Kept(dir.canonicalize().with_context(context)?))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Home::Kept(dir) => dir,
+            Home::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+fn print_kept(out: &mut impl Write, dir: &Path, report: &DemoReport) -> std::io::Result<()> {
+    writeln!(out, "\nThe databases are kept in {}. To look at the coordinator's records:", dir.display())?;
+    writeln!(out, "  escrow serve --data {}", dir.join(coordinator::DATA).display())?;
+    if let Some(gid) = &report.example_gid {
+        writeln!(out, "  escrow tx show {gid}")?;
+    }
+    Ok(())
+}
