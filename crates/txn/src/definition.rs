@@ -322,3 +322,6 @@ impl Branch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

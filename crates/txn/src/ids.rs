@@ -91,6 +91,8 @@ impl BranchId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -105,6 +107,29 @@ mod tests {
         assert_eq!(Gid::parse(""), Err(InvalidId::Empty));
         assert_eq!(Gid::parse("x".repeat(129)), Err(InvalidId::TooLong { max: 128 }));
         assert_eq!(Gid::parse("a\u{7}"), Err(InvalidId::ControlCharacter));
+    }
+
+    #[test]
+    fn every_kind_of_id_ends_at_its_limit() {
+        let characters = |count: usize| "单".repeat(count);
+        assert!(BranchId::parse(characters(limits::ID_CHARS_MAX)).is_ok());
+        assert_eq!(
+            BranchId::parse(characters(limits::ID_CHARS_MAX + 1)),
+            Err(InvalidId::TooLong { max: limits::ID_CHARS_MAX })
+        );
+        assert!(BusinessKey::parse(characters(limits::BUSINESS_KEY_CHARS_MAX)).is_ok());
+        assert_eq!(
+            BusinessKey::parse(characters(limits::BUSINESS_KEY_CHARS_MAX + 1)),
+            Err(InvalidId::TooLong { max: limits::BUSINESS_KEY_CHARS_MAX })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_an_id_as_it_is_or_not_at_all(text in any::<String>()) {
+            let bad = text.is_empty() || text.chars().count() > limits::ID_CHARS_MAX || text.chars().any(char::is_control);
+            prop_assert_eq!(Gid::parse(&text).map(|gid| gid.to_string()).ok(), (!bad).then_some(text));
+        }
     }
 
     #[test]

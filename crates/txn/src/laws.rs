@@ -10,6 +10,6 @@
 mod effects;
 mod explore;
 mod moves;
-mod samples;
+pub(crate) mod samples;
 mod walks;
-mod world;
+pub(crate) mod world;

@@ -77,3 +77,58 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn options() -> impl Strategy<Value = Options> {
+        let time = || option::of((1_u64..100).prop_map(Duration::from_secs));
+        let headers = prop::collection::vec(("[a-z]{1,3}", "[a-z]{0,3}"), 0..3);
+        let flags = (any::<bool>(), any::<bool>());
+        (time(), time(), time(), 0_u32..3, headers, flags, time()).prop_map(
+            |(request_timeout, retry_interval, timeout_to_fail, retry_limit, branch_headers, flags, delay)| Options {
+                request_timeout,
+                retry_interval,
+                timeout_to_fail,
+                retry_limit,
+                branch_headers,
+                concurrent: flags.0,
+                wait_result: flags.1,
+                delay,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_submit_sets_holds_and_the_rest_stays(first in options(), later in options()) {
+            let both = first.amended_by(&later);
+            let either = |a: Option<Duration>, b: Option<Duration>| if b.is_some() { b } else { a };
+            prop_assert_eq!(both.request_timeout, either(first.request_timeout, later.request_timeout));
+            prop_assert_eq!(both.retry_interval, either(first.retry_interval, later.retry_interval));
+            prop_assert_eq!(both.timeout_to_fail, either(first.timeout_to_fail, later.timeout_to_fail));
+            prop_assert_eq!(both.delay, either(first.delay, later.delay));
+            prop_assert_eq!(both.retry_limit, [first.retry_limit, later.retry_limit][usize::from(later.retry_limit > 0)]);
+            prop_assert_eq!(both.concurrent, first.concurrent || later.concurrent);
+            let headers = if later.branch_headers.is_empty() { &first } else { &later };
+            prop_assert_eq!(&both.branch_headers, &headers.branch_headers);
+            // An abort later on waits as the prepare said.
+            prop_assert_eq!(both.wait_result, first.wait_result);
+        }
+
+        #[test]
+        fn a_submit_that_sets_nothing_changes_nothing(first in options()) {
+            prop_assert_eq!(first.amended_by(&Options::default()), first);
+        }
+
+        #[test]
+        fn saying_it_twice_is_saying_it_once(first in options(), later in options()) {
+            let once = first.amended_by(&later);
+            prop_assert_eq!(once.amended_by(&later), once);
+        }
+    }
+}

@@ -190,3 +190,19 @@ pub struct Attempt {
     /// The first bytes of the answer, or what went wrong.
     pub answer: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reach_covers_what_was_added_and_all_covers_everything() {
+        let mut reach = Reach::none();
+        assert!(!reach.covers(0));
+        reach.add(3);
+        assert_eq!([2, 3, 4].map(|index| reach.covers(index)), [false, true, false]);
+        let mut all = Reach::All;
+        all.add(3);
+        assert!(all == Reach::All && all.covers(0) && all.covers(usize::MAX));
+    }
+}

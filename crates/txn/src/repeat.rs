@@ -71,3 +71,74 @@ fn stored_digest(txn: &Txn) -> Option<Digest> {
     let added_by_submit = || Digest::of(def.pattern, &def.branches).filter(|_| !def.pattern.registers_branches());
     def.digest.or_else(added_by_submit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Amendment, Defaults, Definition, Drive, Event, Moment, Timestamp, apply, laws::samples};
+
+    fn stored(pattern: Pattern, status: Status, digest: Option<Digest>) -> Txn {
+        let def = Definition { digest, ..samples::definition(pattern, 2) };
+        let mut txn = Drive::begin(def, false, Defaults::default()).txn().clone();
+        txn.progress.status = status;
+        txn
+    }
+
+    /// The digest of steps like the stored ones, and of others.
+    fn digests(pattern: Pattern) -> (Digest, Digest) {
+        let of = |count| Digest::of(pattern, &samples::definition(pattern, count).branches).unwrap();
+        (of(2), of(1))
+    }
+
+    #[test]
+    fn every_request_is_refused_in_every_status_that_comes_after_it() {
+        use Status::{Aborted, Aborting, Committed, Prepared, Stopped, Submitted};
+        for pattern in [Pattern::Saga, Pattern::Tcc, Pattern::Xa, Pattern::Message] {
+            let (same, _) = digests(pattern);
+            for status in [Prepared, Submitted, Aborting, Committed, Aborted, Stopped] {
+                let txn = stored(pattern, status, Some(same));
+                for request in [Request::Prepare, Request::Submit] {
+                    let fits = status == Prepared || (request, status) == (Request::Submit, Submitted);
+                    let expected = if fits { Ok(()) } else { Err(RepeatRefused::Status { status }) };
+                    assert_eq!(check_repeat(&txn, request, pattern, Some(same)), expected, "{request:?} {status:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_pattern_is_compared_before_the_status_and_the_status_before_the_steps() {
+        let (same, other) = digests(Pattern::Saga);
+        let committed = stored(Pattern::Saga, Status::Committed, Some(same));
+        let pattern = RepeatRefused::Pattern { stored: Pattern::Saga, sent: Pattern::Tcc };
+        assert_eq!(check_repeat(&committed, Request::Submit, Pattern::Tcc, Some(other)), Err(pattern));
+        let status = RepeatRefused::Status { status: Status::Committed };
+        assert_eq!(check_repeat(&committed, Request::Submit, Pattern::Saga, Some(other)), Err(status));
+        let submitted = stored(Pattern::Saga, Status::Submitted, Some(same));
+        let refused = Err(RepeatRefused::Definition);
+        assert_eq!(check_repeat(&submitted, Request::Submit, Pattern::Saga, Some(other)), refused);
+    }
+
+    #[test]
+    fn a_request_without_steps_is_not_compared_by_them() {
+        let (same, other) = digests(Pattern::Tcc);
+        let declared = stored(Pattern::Tcc, Status::Prepared, Some(same));
+        assert_eq!(check_repeat(&declared, Request::Submit, Pattern::Tcc, None), Ok(()));
+        // What was registered is no step of a request.
+        let registered = stored(Pattern::Tcc, Status::Prepared, None);
+        assert_eq!(check_repeat(&registered, Request::Prepare, Pattern::Tcc, Some(other)), Ok(()));
+    }
+
+    #[test]
+    fn the_first_submit_that_carries_steps_fixes_them() {
+        let mut drive = Drive::begin(samples::definition(Pattern::Message, 0), false, Defaults::default());
+        let (same, other) = digests(Pattern::Message);
+        assert_eq!(check_repeat(drive.txn(), Request::Submit, Pattern::Message, Some(other)), Ok(()));
+        let branches = samples::definition(Pattern::Message, 2).branches;
+        let submit = Event::Submit { amendment: Amendment::default(), branches };
+        apply(&mut drive, submit, Moment::at(Timestamp::from_micros(1))).unwrap();
+        assert_eq!(check_repeat(drive.txn(), Request::Submit, Pattern::Message, Some(same)), Ok(()));
+        let refused = Err(RepeatRefused::Definition);
+        assert_eq!(check_repeat(drive.txn(), Request::Submit, Pattern::Message, Some(other)), refused);
+    }
+}

@@ -48,3 +48,17 @@ impl Moment {
         Self { now, jitter: 0.0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_ends_instead_of_turning_over() {
+        let late = Timestamp::from_micros(u64::MAX - 1);
+        assert_eq!(late.plus(Duration::from_micros(2)).as_micros(), u64::MAX);
+        assert_eq!(late.plus(Duration::MAX).as_micros(), u64::MAX);
+        assert_eq!(Timestamp::from_micros(5).since(Timestamp::from_micros(7)), Duration::ZERO);
+        assert_eq!(Timestamp::from_micros(7).since(Timestamp::from_micros(5)), Duration::from_micros(2));
+    }
+}

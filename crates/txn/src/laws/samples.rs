@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::{Branch, BranchId, Definition, Gid, Options, Pattern, Timestamp};
 
 /// When every sample was created: not at the beginning of time, so that a moment before it exists.
-pub(super) const CREATED_AT: Timestamp = Timestamp::from_micros(1_000_000_000);
+pub(crate) const CREATED_AT: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 /// A transaction with `count` branches and no options.
-pub(super) fn definition(pattern: Pattern, count: usize) -> Definition {
+pub(crate) fn definition(pattern: Pattern, count: usize) -> Definition {
     Definition {
         gid: Gid::parse("g").unwrap(),
         pattern,
@@ -26,7 +26,7 @@ pub(super) fn definition(pattern: Pattern, count: usize) -> Definition {
 }
 
 /// The branch at `index`.
-pub(super) fn branch(index: usize) -> Branch {
+pub(crate) fn branch(index: usize) -> Branch {
     Branch {
         id: BranchId::of_step(index),
         forward_url: format!("http://rm/{index}/forward"),
@@ -47,7 +47,7 @@ pub(super) struct SagaShape {
 }
 
 impl SagaShape {
-    pub(super) fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> Definition {
         let mut def = definition(Pattern::Saga, self.steps);
         def.orders.clone_from(&self.orders);
         def.options.concurrent = self.concurrent;

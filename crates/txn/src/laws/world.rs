@@ -430,7 +430,7 @@ fn save_at(since: Timestamp) -> Timestamp {
 }
 
 /// Whether two drives are the same in everything.
-pub(super) fn same(a: &Drive, b: &Drive) -> bool {
+pub(crate) fn same(a: &Drive, b: &Drive) -> bool {
     a.txn == b.txn
         && a.durable == b.durable
         && a.added() == b.added()
