@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +31,9 @@ const PLATFORM_NO: &str = "PP";
 pub const BANK_CODE: &str = "BK";
 /// Settlements driven at once.
 const SETTLEMENTS_MAX: usize = 64;
+/// Attempts to tell merchants under way at once, and how long each may take.
+const NOTICES_MAX: usize = 16;
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a platform did not start.
 #[derive(Debug, thiserror::Error)]
@@ -217,7 +221,12 @@ impl Platform {
 
     fn notify_settings(&self) -> notify::Settings {
         let secret = |merchant: &Merchant| (merchant.merchant_no.clone(), merchant.notice_secret.clone());
-        notify::Settings::quick(self.config.merchants.iter().map(secret).collect())
+        notify::Settings {
+            secrets: self.config.merchants.iter().map(secret).collect(),
+            schedule: self.config.notice_schedule.clone(),
+            timeout: NOTICE_TIMEOUT,
+            in_flight_max: NOTICES_MAX,
+        }
     }
 
     /// A client of this platform for one of its merchants; `None`: it has no such merchant.

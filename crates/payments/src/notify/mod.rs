@@ -42,18 +42,6 @@ pub struct Settings {
     pub in_flight_max: usize,
 }
 
-impl Settings {
-    /// Five attempts within nine seconds, for runs that people watch.
-    pub fn quick(secrets: BTreeMap<MerchantNo, Secret>) -> Self {
-        Self {
-            secrets,
-            schedule: [1, 1, 2, 5].map(Duration::from_secs).to_vec(),
-            timeout: Duration::from_secs(2),
-            in_flight_max: 16,
-        }
-    }
-}
-
 /// The state of this service's routes and its sender.
 #[derive(Debug, Clone)]
 struct App {

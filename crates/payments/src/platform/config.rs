@@ -34,6 +34,8 @@ pub struct PlatformConfig {
     pub refunds: RefundRates,
     /// How often the order's sweeper looks, and how old a settlement must be before it is touched.
     pub sweep: (Duration, Duration),
+    /// The pauses between attempts to tell a merchant; there is one attempt more than pauses.
+    pub notice_schedule: Vec<Duration>,
     /// What the platform and its bank share.
     pub bank_secrets: BankSecrets,
     /// The time for all of them.
@@ -54,6 +56,7 @@ impl PlatformConfig {
             payers: (1..=100).map(|n| PayerNo::new(format!("U{n}"))).collect(),
             refunds: RefundRates::MIXED,
             sweep: (Duration::from_secs(1), Duration::from_secs(5)),
+            notice_schedule: [1, 1, 2, 5].map(Duration::from_secs).to_vec(),
             bank_secrets: BankSecrets::reference(),
             clock: Clock::system(),
         }

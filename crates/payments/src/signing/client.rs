@@ -56,9 +56,10 @@ impl SignedClient {
     /// [`SignedCallError`] when there is no answer to be believed. Any status is an answer; 401 is one without a signature,
     /// since whoever sends it does not believe that we share a secret.
     pub async fn get(&self, url: &str, timeout: Duration) -> Result<Reply, SignedCallError> {
-        let headers = self.sign(&Method::GET, url, HeaderMap::new(), b"")?;
+        let nonce = new_nonce();
+        let headers = self.sign(&Method::GET, url, &nonce, HeaderMap::new(), b"")?;
         let reply = self.client.get_with(url, headers, timeout).await?;
-        self.believe(url, reply)
+        self.believe(url, &nonce, reply)
     }
 
     /// Posts `payload` as JSON.
@@ -87,35 +88,40 @@ impl SignedClient {
     ) -> Result<Reply, SignedCallError> {
         let bad_payload = |source| CallError::BadPayload { url: url.to_owned(), source };
         let body = Bytes::from(serde_json::to_vec(payload).map_err(bad_payload)?);
-        let headers = self.sign(&Method::POST, url, headers, &body)?;
+        let nonce = new_nonce();
+        let headers = self.sign(&Method::POST, url, &nonce, headers, &body)?;
         let reply = self.client.post(url, headers, body, timeout).await?;
-        self.believe(url, reply)
+        self.believe(url, &nonce, reply)
     }
 
     fn sign(
         &self,
         method: &Method,
         url: &str,
+        nonce: &str,
         mut headers: HeaderMap,
         body: &[u8],
     ) -> Result<HeaderMap, SignedCallError> {
         let address: Option<Uri> = url.parse().ok();
         let path = address.as_ref().and_then(Uri::path_and_query);
         let path = path.ok_or_else(|| SignedCallError::Address { url: url.to_owned() })?.as_str();
-        let nonce = format!("{:032x}", rand::random::<u128>());
         let timestamp = self.clock.now().as_seconds();
-        headers.extend(sign_request(&self.secret, &self.sender_no, method.as_str(), path, timestamp, &nonce, body));
+        headers.extend(sign_request(&self.secret, &self.sender_no, method.as_str(), path, timestamp, nonce, body));
         Ok(headers)
     }
 
-    fn believe(&self, url: &str, reply: Reply) -> Result<Reply, SignedCallError> {
+    fn believe(&self, url: &str, nonce: &str, reply: Reply) -> Result<Reply, SignedCallError> {
         if reply.status == StatusCode::UNAUTHORIZED {
             return Ok(reply);
         }
         let now = self.clock.now().as_seconds();
-        match verify_answer(&self.secret, &reply.headers, &reply.body, now) {
+        match verify_answer(&self.secret, nonce, &reply.headers, &reply.body, now) {
             Ok(()) => Ok(reply),
             Err(source) => Err(SignedCallError::Answer { url: url.to_owned(), source }),
         }
     }
+}
+
+fn new_nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }

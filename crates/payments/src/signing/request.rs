@@ -91,14 +91,21 @@ pub fn sign_answer(secret: &Secret, timestamp: i64, nonce: &str, body: &[u8]) ->
     headers([(TIMESTAMP, &time), (NONCE, nonce), (SIGNATURE, &signature)])
 }
 
-/// Checks window and signature of an answer.
+/// Checks window and signature of the answer to the request with this nonce.
 ///
 /// # Errors
-/// As [`Claims::read`] and [`Claims::verify`].
-pub fn verify_answer(secret: &Secret, answer: &HeaderMap, body: &[u8], now: i64) -> Result<(), SignatureError> {
+/// As [`Claims::read`] and [`Claims::verify`]; [`SignatureError::Mismatch`] also for the answer to another request.
+pub fn verify_answer(
+    secret: &Secret,
+    nonce: &str,
+    answer: &HeaderMap,
+    body: &[u8],
+    now: i64,
+) -> Result<(), SignatureError> {
     let time = text(answer, TIMESTAMP)?;
     check_window(time.parse().map_err(|_| SignatureError::Header { header: TIMESTAMP })?, now)?;
-    match verify(secret, &answer_text(time, text(answer, NONCE)?, body), text(answer, SIGNATURE)?) {
+    let ours = text(answer, NONCE)? == nonce;
+    match ours && verify(secret, &answer_text(time, nonce, body), text(answer, SIGNATURE)?) {
         true => Ok(()),
         false => Err(SignatureError::Mismatch),
     }
@@ -202,9 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_bound_to_its_body() {
+    fn an_answer_is_bound_to_its_request_and_its_body() {
         let headers: HeaderMap = sign_answer(&secret(), NOW, "a1", b"{}").into_iter().collect();
-        verify_answer(&secret(), &headers, b"{}", NOW).unwrap();
-        assert_eq!(verify_answer(&secret(), &headers, b"{ }", NOW), Err(SignatureError::Mismatch));
+        verify_answer(&secret(), "a1", &headers, b"{}", NOW).unwrap();
+        assert_eq!(verify_answer(&secret(), "a1", &headers, b"{ }", NOW), Err(SignatureError::Mismatch));
+        assert_eq!(verify_answer(&secret(), "a2", &headers, b"{}", NOW), Err(SignatureError::Mismatch));
     }
 }

@@ -1,13 +1,18 @@
+use std::time::Duration;
+
 use escrow_payments::barrier::BarrierOp;
 use escrow_payments::contract::merchants::PAY_NOTICES;
 use escrow_payments::contract::notify::{NOTIFY, Notice};
 use escrow_payments::foundation::db::DbName;
 use escrow_payments::foundation::service::ServiceName;
-use escrow_payments::ids::{NotificationId, PayNo};
+use escrow_payments::ids::{MerchantNo, NotificationId, PayNo};
+use escrow_payments::platform::PlatformConfig;
 
 use crate::play::{Play, merchant_no};
 use crate::support::{DONE, PATIENCE, Stage, branch};
 
+/// How often a test looks whether something has happened.
+const POLL: Duration = Duration::from_millis(5);
 const BODY: &str = r#"{"type":"payment.succeeded","timestamp":"2026-01-05T02:03:04Z","data":{"pay_no":"P1","merchant_order_no":"SO1","amount":1000,"currency":"CNY","status":"SUCCESS","acct_date":"2026-01-05"}}"#;
 
 fn notice(url: String) -> Notice {
@@ -28,7 +33,7 @@ async fn ask(stage: &Stage, notice: &Notice) {
 async fn until(stage: &Stage, status: &str) {
     let reached = async {
         while stage.rows(DbName::PayNotify, "SELECT status FROM notify_delivery").await != [status] {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(POLL).await;
         }
     };
     tokio::time::timeout(PATIENCE, reached).await.unwrap();
@@ -51,7 +56,8 @@ async fn a_merchant_is_told_once_for_each_fact_and_keeps_what_it_was_told() {
 
 #[tokio::test]
 async fn a_merchant_that_does_not_answer_is_told_again_until_the_schedule_ends() {
-    let stage = Stage::open().await;
+    let notice_schedule = vec![Duration::from_millis(1); 4];
+    let stage = Stage::open_with(|config| PlatformConfig { notice_schedule, ..config }).await;
     ask(&stage, &notice("http://127.0.0.1:9/nobody".to_owned())).await;
     until(&stage, "EXHAUSTED").await;
     let tried = "SELECT attempts, last_failure, finished_at IS NOT NULL FROM notify_delivery";
@@ -62,7 +68,7 @@ async fn a_merchant_that_does_not_answer_is_told_again_until_the_schedule_ends()
 async fn a_notification_that_cannot_be_signed_is_exhausted_at_once() {
     let stage = Stage::open().await;
     let mut notice = notice(stage.platform.directory().url(ServiceName::Merchant, PAY_NOTICES));
-    notice.merchant_no = escrow_payments::ids::MerchantNo::new("M9");
+    notice.merchant_no = MerchantNo::new("M9");
     ask(&stage, &notice).await;
     until(&stage, "EXHAUSTED").await;
     assert_eq!(stage.rows(DbName::PayNotify, "SELECT last_failure FROM notify_delivery").await, ["NO_SECRET"]);

@@ -239,7 +239,7 @@ async fn the_sweeper_fences_a_settlement_that_never_began_and_gives_its_order_ba
     play.coordinator.shows("failed");
     let cancelled = async {
         while play.order_rows(ORDER).await != ["WAIT_PAY 1 0"] {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(crate::support::PATIENCE, cancelled).await.unwrap();

@@ -39,13 +39,13 @@ impl Whole {
         let order = shop.create_payment(&payment(&format!("SO{n}"), AMOUNT)).await.unwrap();
         let attempt = shop.attempt(&order.pay_no, &format!("SO{n}-1"), BANK_CODE).await.unwrap();
         platform.bank().report(&attempt.redirect_url, Report::Paid).await.unwrap();
-        while refunded {
-            if shop.payment(&order.pay_no).await.unwrap().status == PaymentStatus::Success {
-                shop.refund(&refund(&order.pay_no, &format!("SO{n}-R1"), 400)).await.unwrap();
-                return;
-            }
+        if !refunded {
+            return;
+        }
+        while shop.payment(&order.pay_no).await.unwrap().status != PaymentStatus::Success {
             tokio::time::sleep(POLL).await;
         }
+        shop.refund(&refund(&order.pay_no, &format!("SO{n}-R1"), 400)).await.unwrap();
     }
 
     /// Waits until nothing is open; says what still was if that takes too long.
