@@ -17,6 +17,9 @@ use crate::{Denied, EgressPolicy, Resolve};
 /// How long resolving and dialling together may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Of a name with many addresses, how many share this time; the rest get what those leave.
+const ADDRESSES_TRIED: u32 = 4;
+
 /// Opens connections to participants: resolves, checks every address, dials the address that was checked.
 #[derive(Clone)]
 pub struct Connector {
@@ -61,11 +64,14 @@ impl Connector {
         let host = uri.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(80);
         let addresses = self.resolver.resolve(host, port).await.map_err(ConnectError::Resolve)?;
+        // One address that swallows what it is sent must not use up the time of the others.
+        let share = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).clamp(1, ADDRESSES_TRIED);
         let mut failure = ConnectError::Resolve(io::ErrorKind::NotFound.into());
         for address in addresses {
-            match self.dial(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = error,
+            match tokio::time::timeout(share, self.dial(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = ConnectError::Timeout,
             }
         }
         Err(failure)

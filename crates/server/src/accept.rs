@@ -81,12 +81,14 @@ pub(crate) struct Acceptor<L, H> {
     metrics: ConnectionMetrics,
     peers: Peers,
     connections: JoinSet<()>,
+    refusals: JoinSet<()>,
 }
 
 impl<L: Listener, H: Handler> Acceptor<L, H> {
     pub(crate) fn new(listener: L, handler: Arc<H>, config: HttpConfig, metrics: ConnectionMetrics) -> Self {
         let peers = Peers::new(config.connections_per_peer_max);
-        Self { listener, handler, config, metrics, peers, connections: JoinSet::new() }
+        let (connections, refusals) = (JoinSet::new(), JoinSet::new());
+        Self { listener, handler, config, metrics, peers, connections, refusals }
     }
 
     /// Serves until `stop`; then closes what is idle, lets requests that are being answered end for at most `grace`, and
@@ -97,6 +99,7 @@ impl<L: Listener, H: Handler> Acceptor<L, H> {
                 biased;
                 () = stop.cancelled() => break,
                 Some(_) = self.connections.join_next() => {}
+                Some(_) = self.refusals.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
                     Ok(accepted) => self.take(accepted, &stop),
                     Err(error) if is_of_one_connection(&error) => {}
@@ -114,6 +117,7 @@ impl<L: Listener, H: Handler> Acceptor<L, H> {
         let drained = async { while self.connections.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(grace, drained).await.is_ok();
         self.connections.shutdown().await;
+        self.refusals.shutdown().await;
         in_time
     }
 
@@ -136,8 +140,8 @@ impl<L: Listener, H: Handler> Acceptor<L, H> {
 
     fn refuse(&mut self, mut stream: L::Stream, refusal: Refusal) {
         self.metrics.refused(refusal);
-        if self.connections.len() < self.config.connections_max + REFUSALS_MAX {
-            self.connections.spawn(async move {
+        if self.refusals.len() < REFUSALS_MAX {
+            self.refusals.spawn(async move {
                 let told = async {
                     stream.write_all(refusal.reply().as_bytes()).await?;
                     stream.shutdown().await?;

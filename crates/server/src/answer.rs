@@ -16,6 +16,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use crate::body::Unread;
+use crate::codes::Code;
 use crate::guard::KeptOut;
 use crate::routes::Later;
 
@@ -28,7 +29,7 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct ApiError {
     reply: Reply,
-    code: &'static str,
+    code: Code,
     retry_after: Option<Duration>,
 }
 
@@ -44,17 +45,17 @@ pub(crate) enum Asked {
 
 impl ApiError {
     /// Not done, and will not be: 409.
-    fn refused(code: &'static str, message: &str) -> Self {
+    fn refused(code: Code, message: &str) -> Self {
         Self { reply: Reply::failure(message), code, retry_after: None }
     }
 
     /// Not done, with a status of its own.
-    fn error(status: u16, code: &'static str, message: &str) -> Self {
+    fn error(status: u16, code: Code, message: &str) -> Self {
         Self { reply: Reply::error(status, message), code, retry_after: None }
     }
 
     /// Not done, or not known: 503, worth repeating.
-    fn passing(code: &'static str, message: &str, retry_after: Duration) -> Self {
+    fn passing(code: Code, message: &str, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::error(503, code, message) }
     }
 
@@ -63,22 +64,22 @@ impl ApiError {
         match error {
             RequestError::Invalid { source, .. } => Self::of_definition(source),
             RequestError::NotFound { gid } if asked == Asked::Register => {
-                Self::refused("not_found", &dtm::cannot_register(gid))
+                Self::refused(Code::NOT_FOUND, &dtm::cannot_register(gid))
             }
-            RequestError::NotFound { gid } => Self::error(500, "not_found", &dtm::unknown_gid(gid)),
+            RequestError::NotFound { gid } => Self::error(500, Code::NOT_FOUND, &dtm::unknown_gid(gid)),
             RequestError::NotPrepared { gid, pattern } => {
                 let message =
                     format!("no prepared {} with gid: {gid} found, cannot submit.", dtm::trans_type(*pattern));
-                Self::refused("not_prepared", &message)
+                Self::refused(Code::NOT_PREPARED, &message)
             }
             RequestError::Repeat { gid, source } => match source {
                 RepeatRefused::Pattern { stored, sent } => {
                     let (stored, sent) = (dtm::trans_type(*stored), dtm::trans_type(*sent));
                     let message = format!("gid: {gid} is a transaction of type '{stored}', not '{sent}'.");
-                    Self::refused("type_mismatch", &message)
+                    Self::refused(Code::TYPE_MISMATCH, &message)
                 }
                 RepeatRefused::Status { status } => Self::refused(
-                    "wrong_status",
+                    Code::WRONG_STATUS,
                     &match asked {
                         Asked::Prepare => dtm::cannot_prepare(*status),
                         _ => dtm::cannot_submit(*status),
@@ -86,12 +87,12 @@ impl ApiError {
                 ),
                 _ => {
                     let message = format!("gid: {gid} is a transaction with different steps or payloads.");
-                    Self::refused("definition_mismatch", &message)
+                    Self::refused(Code::DEFINITION_MISMATCH, &message)
                 }
             },
             RequestError::Illegal { gid, source } => match source {
                 IllegalEvent::Status { pattern, status, .. } => Self::refused(
-                    "wrong_status",
+                    Code::WRONG_STATUS,
                     &match asked {
                         Asked::Prepare => dtm::cannot_prepare(*status),
                         Asked::Submit => dtm::cannot_submit(*status),
@@ -101,12 +102,14 @@ impl ApiError {
                     },
                 ),
                 IllegalEvent::Limit(source) => Self::of_definition(source),
-                other => Self::refused("branch_mismatch", &other.to_string()),
+                other => Self::refused(Code::BRANCH_MISMATCH, &other.to_string()),
             },
-            RequestError::Overloaded { retry_after } => Self::passing("overloaded", &error.to_string(), *retry_after),
-            RequestError::ShuttingDown => Self::passing("shutting_down", &error.to_string(), SOON),
+            RequestError::Overloaded { retry_after } => {
+                Self::passing(Code::OVERLOADED, &error.to_string(), *retry_after)
+            }
+            RequestError::ShuttingDown => Self::passing(Code::SHUTTING_DOWN, &error.to_string(), SOON),
             RequestError::Store { source, .. } => Self::of_store(source),
-            RequestError::Interrupted { .. } => Self::passing("interrupted", &error.to_string(), SOON),
+            RequestError::Interrupted { .. } => Self::passing(Code::INTERRUPTED, &error.to_string(), SOON),
             _ => Self::internal(),
         }
     }
@@ -114,11 +117,11 @@ impl ApiError {
     /// A request that no transaction can come of.
     fn of_definition(error: &InvalidDefinition) -> Self {
         match error {
-            InvalidDefinition::NoCheckBack => Self::refused("no_check_back", &error.to_string()),
+            InvalidDefinition::NoCheckBack => Self::refused(Code::NO_CHECK_BACK, &error.to_string()),
             InvalidDefinition::DuplicateBranch { .. }
             | InvalidDefinition::BadOrder { .. }
-            | InvalidDefinition::CircularOrders => Self::error(500, "invalid_definition", &error.to_string()),
-            _ => Self::error(413, "too_large", &error.to_string()),
+            | InvalidDefinition::CircularOrders => Self::error(500, Code::INVALID_DEFINITION, &error.to_string()),
+            _ => Self::error(413, Code::TOO_LARGE, &error.to_string()),
         }
     }
 
@@ -127,66 +130,68 @@ impl ApiError {
         match error {
             StoreError::Corrupt { gid, .. } => {
                 tracing::error!(%gid, error = chain(error), "a transaction's record cannot be read");
-                Self::error(500, "corrupt_record", &error.to_string())
+                Self::error(500, Code::CORRUPT_RECORD, &error.to_string())
             }
             StoreError::BadCursor { .. } => {
-                Self::error(500, "invalid_parameter", "position: not one that a list returned")
+                Self::error(500, Code::INVALID_PARAMETER, "position: not one that a list returned")
             }
-            StoreError::Busy => Self::passing("store_busy", "the store has too much work at the moment", SOON),
+            StoreError::Busy => Self::passing(Code::STORE_BUSY, "the store has too much work at the moment", SOON),
             StoreError::Unknown { .. } => {
                 tracing::warn!(error = chain(error), "it is not known whether a write landed");
                 let message = "it is not known whether the request was carried out: repeat it";
-                Self::passing("store_unknown", message, SOON)
+                Self::passing(Code::STORE_UNKNOWN, message, SOON)
             }
             _ => {
                 tracing::warn!(error = chain(error), "the store did not answer a request");
-                Self::passing("store_down", "the store is not available", SOON)
+                Self::passing(Code::STORE_DOWN, "the store is not available", SOON)
             }
         }
     }
 
     pub(crate) fn of_guard(kept_out: KeptOut) -> Self {
         match kept_out {
-            KeptOut::BadHost => Self::error(400, "bad_host", "the request needs one Host header that names a host"),
+            KeptOut::BadHost => Self::error(400, Code::BAD_HOST, "the request needs one Host header that names a host"),
             KeptOut::UnknownHost => Self::error(
                 421,
-                "unknown_host",
+                Code::UNKNOWN_HOST,
                 "this host is not one of the coordinator's: add it to allowed_hosts if it should be",
             ),
             KeptOut::ForeignOrigin => {
-                Self::error(403, "foreign_origin", "web pages of other origins may not talk to the coordinator")
+                Self::error(403, Code::FOREIGN_ORIGIN, "web pages of other origins may not talk to the coordinator")
             }
         }
     }
 
     pub(crate) fn of_body(unread: Unread, bytes_max: usize) -> Self {
         match unread {
-            Unread::TooLarge => Self::error(413, "too_large", &format!("the body is larger than {bytes_max} bytes")),
-            Unread::TooSlow => Self::error(408, "too_slow", "the body did not come in time"),
-            Unread::Broken => Self::error(400, "broken_body", "the body broke off"),
+            Unread::TooLarge => {
+                Self::error(413, Code::TOO_LARGE, &format!("the body is larger than {bytes_max} bytes"))
+            }
+            Unread::TooSlow => Self::error(408, Code::TOO_SLOW, "the body did not come in time"),
+            Unread::Broken => Self::error(400, Code::BROKEN_BODY, "the body broke off"),
         }
     }
 
     pub(crate) fn url_too_long(bytes_max: usize) -> Self {
-        Self::error(414, "too_large", &format!("the path and query are longer than {bytes_max} bytes"))
+        Self::error(414, Code::TOO_LARGE, &format!("the path and query are longer than {bytes_max} bytes"))
     }
 
     pub(crate) fn too_many_headers(max: usize) -> Self {
-        Self::error(431, "too_large", &format!("the request has more than {max} header lines"))
+        Self::error(431, Code::TOO_LARGE, &format!("the request has more than {max} header lines"))
     }
 
     pub(crate) fn not_yet(later: Later) -> Self {
-        Self::error(501, "not_supported", &format!("{} is not supported yet", later.what()))
+        Self::error(501, Code::NOT_SUPPORTED, &format!("{} is not supported yet", later.what()))
     }
 
     pub(crate) fn internal() -> Self {
-        Self::error(500, "internal", "something went wrong inside the coordinator")
+        Self::error(500, Code::INTERNAL, "something went wrong inside the coordinator")
     }
 }
 
 impl From<DecodeError> for ApiError {
     fn from(error: DecodeError) -> Self {
-        Self { reply: Reply::from(&error), code: error.code(), retry_after: None }
+        Self { reply: Reply::from(&error), code: Code::from(&error), retry_after: None }
     }
 }
 
@@ -217,7 +222,7 @@ pub(crate) fn of_reply(reply: Reply) -> Response<Full<Bytes>> {
 
 pub(crate) fn of_error(error: ApiError) -> Response<Full<Bytes>> {
     let mut response = of_reply(error.reply);
-    response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(error.code));
+    response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(error.code.as_str()));
     if let Some(after) = error.retry_after {
         // Rounded up: whoever comes back too early is refused again.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

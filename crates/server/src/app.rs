@@ -102,7 +102,9 @@ impl App {
     }
 
     fn counted(&self, api: &'static str, begun: Instant, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-        self.metrics.answered_request(api, response.status().as_u16() < 400, begun.elapsed());
+        let (status, latency) = (response.status().as_u16(), begun.elapsed());
+        tracing::debug!(api, status, latency_us = latency.as_micros(), "answered");
+        self.metrics.answered_request(api, status < 400, latency);
         response
     }
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use escrow_engine::EngineConfig;
 use escrow_txn::Defaults;
+use escrow_wire::dtm;
+
+use crate::codes::Code;
 
 pub use load::{ConfigFile, Sources};
 pub use raw::{DEFAULT_TOML, RawConfig, RawDrive, RawHttp, RawLog, RawTransactions};
@@ -128,6 +131,13 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// A name for this kind of error that does not change.
+    pub fn code(&self) -> &'static str {
+        Code::INVALID_CONFIG.as_str()
+    }
+}
+
 impl Config {
     /// Reads all sources and checks what they come to.
     ///
@@ -177,7 +187,7 @@ fn http(raw: &RawHttp) -> Result<HttpConfig, ConfigError> {
         header_bytes_max: count("http.header_bytes_max", raw.header_bytes_max, 1024..=65_536)?,
         headers_max: count("http.headers_max", raw.headers_max, 8..=100)?,
         url_bytes_max: count("http.url_bytes_max", raw.url_bytes_max, 256..=65_536)?,
-        body_bytes_max: count("http.body_bytes_max", raw.body_bytes_max, 1024..=67_108_864)?,
+        body_bytes_max: count("http.body_bytes_max", raw.body_bytes_max, 1024..=dtm::BODY_BYTES_MAX as u64)?,
     })
 }
 

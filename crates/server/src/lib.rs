@@ -23,9 +23,11 @@ mod dtm;
 mod gid;
 
 mod answer;
+mod codes;
 mod epoch;
 mod metrics;
 
+pub use codes::error_codes;
 pub use config::Config;
 pub use epoch::EpochError;
 pub use server::{ServeError, Server, StartError};

@@ -161,7 +161,7 @@ impl Later {
             Self::PrepareWorkflow => "trans_type workflow",
             Self::ResetCronTime => "resetCronTime",
             Self::ResetNextCronTime => "resetNextCronTime",
-            Self::Subscribe | Self::Unsubscribe | Self::DeleteTopic | Self::ScanKv | Self::QueryKv => "topics",
+            Self::Subscribe | Self::Unsubscribe | Self::DeleteTopic | Self::ScanKv | Self::QueryKv => "the topic API",
             Self::JsonRpc => "JSON-RPC",
         }
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
 use escrow_outbound::{EgressPolicy, HttpCaller};
 use escrow_store::{Clock, Store, SystemClock};
-use escrow_store_sqlite::SqliteStore;
+use escrow_store_sqlite::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptor;
 use crate::app::App;
+use crate::codes::Code;
 use crate::epoch::{self, EpochError};
 use crate::metrics::Metrics;
 use crate::{Config, answer};
@@ -38,7 +39,7 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: escrow_store_sqlite::OpenError,
+        source: OpenError,
     },
     /// The store does not say how often it was opened.
     #[error("the data directory {path} cannot be used")]
@@ -70,6 +71,29 @@ pub enum ServeError {
         /// The data directory.
         path: PathBuf,
     },
+}
+
+impl StartError {
+    /// A name for this kind of error that does not change.
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::Store { source: OpenError::Locked { .. }, .. } => Code::STORE_LOCKED,
+            Self::Store { source: OpenError::NewerSchema { .. }, .. } => Code::STORE_NEWER,
+            Self::Store { source: OpenError::NotAStore { .. }, .. } => Code::NOT_A_STORE,
+            Self::Store { .. } | Self::Epoch { .. } => Code::STORE_UNUSABLE,
+            Self::Listen { .. } => Code::CANNOT_LISTEN,
+        };
+        code.as_str()
+    }
+}
+
+impl ServeError {
+    /// A name for this kind of error that does not change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::StoreFailed { .. } => Code::STORE_FAILED.as_str(),
+        }
+    }
 }
 
 impl fmt::Debug for Server {

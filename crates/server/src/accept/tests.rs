@@ -152,25 +152,25 @@ async fn a_second_requests_header_has_its_deadline_too() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_used_one_starts_anew() {
-    let running = start(HttpConfig { idle: SHORT * 4, ..limits() }, MINUTE).await;
+    let running = start(HttpConfig { idle: SHORT * 6, ..limits() }, MINUTE).await;
     let mut stream = connect(&running).await;
     let begun = std::time::Instant::now();
     for _ in 0..3 {
         assert!(ask(&mut stream, "/a").await.ends_with("/a"));
-        tokio::time::sleep(SHORT * 2).await;
+        tokio::time::sleep(SHORT * 3).await;
     }
     assert_eq!(rest(&mut stream).await, "");
-    assert!(begun.elapsed() >= SHORT * 8);
+    assert!(begun.elapsed() >= SHORT * 12);
 }
 
 #[tokio::test]
 async fn a_request_that_takes_long_to_answer_is_not_an_idle_one() {
-    let config = HttpConfig { first_byte: SHORT, header: SHORT, idle: SHORT, ..limits() };
+    let config = HttpConfig { first_byte: SHORT * 4, header: SHORT * 4, idle: SHORT, ..limits() };
     let running = start(config, MINUTE).await;
     let mut stream = connect(&running).await;
     let asked = tokio::spawn(async move { ask(&mut stream, "/wait").await });
     running.handler.waiting.notified().await;
-    tokio::time::sleep(SHORT * 3).await;
+    tokio::time::sleep(SHORT * 6).await;
     running.handler.go_on.notify_one();
     assert!(asked.await.unwrap().ends_with("waited"));
 }

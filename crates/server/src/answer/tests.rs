@@ -16,7 +16,7 @@ fn store(source: StoreError) -> RequestError {
 /// Status, code, message without the ending of a refusal, and the seconds of Retry-After.
 fn told(asked: Asked, error: &RequestError) -> (u16, &'static str, String, Option<u64>) {
     let error = ApiError::of_request(asked, error);
-    let (code, retry_after) = (error.code, error.retry_after.map(|after| after.as_secs()));
+    let (code, retry_after) = (error.code.as_str(), error.retry_after.map(|after| after.as_secs()));
     let body: serde_json::Value = serde_json::from_slice(&error.reply.body).unwrap();
     let message = body["message"].as_str().unwrap();
     let message = match error.reply.status {

@@ -66,7 +66,6 @@ impl RawConfig {
 
 fn defaults() -> Table {
     // `expect`: the text is part of the program, and every test of this module reads it.
-    #[allow(clippy::expect_used)]
     DEFAULT_TOML.parse().expect("config/default.toml is TOML")
 }
 

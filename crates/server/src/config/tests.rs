@@ -104,6 +104,7 @@ fn a_value_out_of_range_names_key_value_and_range() {
         ("shutdown_grace_seconds = 3601", "shutdown_grace_seconds cannot be 3601: it must be 0 to 3600"),
         ("[http]\nidle_ms = 9", "http.idle_ms cannot be 9: it must be 10 to 3600000"),
         ("[http]\nheaders_max = 101", "http.headers_max cannot be 101: it must be 8 to 100"),
+        ("[http]\nbody_bytes_max = 8388609", "http.body_bytes_max cannot be 8388609: it must be 1024 to 8388608"),
         ("[drive]\nactive_max = 5\nclaimed_max = 6", "drive.claimed_max cannot be 6: it must be 1 to 5"),
         ("[drive]\ncalls_max = 5", "drive.calls_per_host_max cannot be 64: it must be 1 to 5"),
         ("[transactions]\nretry_cap_seconds = 0", "transactions.retry_cap_seconds cannot be 0: it must be 1 to 86400"),

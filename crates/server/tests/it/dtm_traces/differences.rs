@@ -73,9 +73,9 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     difference("errors", "event 6 status", NOT_YET, "501"),
     difference("errors", "event 6 reply", NOT_YET, r#"{"message":"trans_type workflow is not supported yet"}"#),
     difference("errors", "event 8 status", NOT_YET, "501"),
-    difference("errors", "event 8 reply", NOT_YET, r#"{"message":"topics is not supported yet"}"#),
+    difference("errors", "event 8 reply", NOT_YET, r#"{"message":"the topic API is not supported yet"}"#),
     difference("errors", "event 9 status", NOT_YET, "501"),
-    difference("errors", "event 9 reply", NOT_YET, r#"{"message":"topics is not supported yet"}"#),
+    difference("errors", "event 9 reply", NOT_YET, r#"{"message":"the topic API is not supported yet"}"#),
 ];
 
 const fn difference(trace: &'static str, path: &'static str, why: &'static str, expected: &'static str) -> Difference {
