@@ -1,1 +1,41 @@
-fn main() {}
+//! The `escrow` command: the coordinator, its demo, and a look at its transactions.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod serve;
+
+mod tx;
+
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A distributed-transaction coordinator: saga, TCC, XA and two-phase messages over the DTM REST API.
+#[derive(Debug, Parser)]
+#[command(name = "escrow", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
+    Tx(tx::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Tx(args) => tx::run(args).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
