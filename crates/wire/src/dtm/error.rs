@@ -130,29 +130,43 @@ pub enum DecodeError {
     },
 }
 
-impl DecodeError {
-    /// A name for this kind of error that does not change.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed { .. } => "malformed_body",
-            Self::TooLarge { .. } => "too_large",
-            Self::NoGid => "no_gid",
-            Self::InvalidGid { .. } => "invalid_gid",
-            Self::InvalidBranchId { .. } => "invalid_branch_id",
-            Self::InvalidBusinessKey { .. } => "invalid_business_key",
-            Self::UnknownTransType { .. } => "unknown_trans_type",
-            Self::UnknownProtocol { .. } => "unknown_protocol",
-            Self::NotSupported { .. } => "not_supported",
-            Self::TopicNotFound { .. } => "topic_not_found",
-            Self::UnsupportedUrl { .. } => "unsupported_url",
-            Self::NoXaUrl => "no_xa_url",
-            Self::PayloadWithoutStep { .. } => "payload_without_step",
-            Self::InvalidBranchHeader { .. } => "invalid_branch_header",
-            Self::InvalidCustomData { .. } => "invalid_custom_data",
-            Self::InvalidParameter { .. } => "invalid_parameter",
-        }
-    }
+/// Gives every kind of error its code, and lists the codes: there is no way to have one that is not in the list.
+macro_rules! codes {
+    ($($kind:ident => $code:literal,)+) => {
+        impl DecodeError {
+            /// What [`DecodeError::code`] can return.
+            pub const CODES: &'static [&'static str] = &[$($code),+];
 
+            /// A name for this kind of error that does not change.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$kind { .. } => $code,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Malformed => "malformed_body",
+    TooLarge => "too_large",
+    NoGid => "no_gid",
+    InvalidGid => "invalid_gid",
+    InvalidBranchId => "invalid_branch_id",
+    InvalidBusinessKey => "invalid_business_key",
+    UnknownTransType => "unknown_trans_type",
+    UnknownProtocol => "unknown_protocol",
+    NotSupported => "not_supported",
+    TopicNotFound => "topic_not_found",
+    UnsupportedUrl => "unsupported_url",
+    NoXaUrl => "no_xa_url",
+    PayloadWithoutStep => "payload_without_step",
+    InvalidBranchHeader => "invalid_branch_header",
+    InvalidCustomData => "invalid_custom_data",
+    InvalidParameter => "invalid_parameter",
+}
+
+impl DecodeError {
     /// The HTTP status of the reply: DTM's, which is 500 for all that is no business outcome, with the exceptions that
     /// [`crate::dtm`] lists.
     pub fn status(&self) -> u16 {
