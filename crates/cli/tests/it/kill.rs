@@ -1,0 +1,100 @@
+//! A real `escrow serve` under load, killed with SIGKILL and started again, over and over.
+//!
+//! Whatever was acknowledged must still be there, and every transaction must end as its participants' books say.
+//! `ESCROW_TEST_KILL_CYCLES` sets how often (3 unless set).
+
+mod load;
+mod participant;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use load::Load;
+use participant::Participant;
+
+/// Transactions acknowledged between two kills.
+const ACKNOWLEDGED_PER_CYCLE: u64 = 250;
+const CLIENTS: usize = 32;
+/// How long anything may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A coordinator process; killed when dropped.
+struct Coordinator {
+    child: Child,
+    address: String,
+}
+
+impl Coordinator {
+    fn start(home: &Path, listen: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_escrow"))
+            .env_clear()
+            .current_dir(home)
+            .args(["serve", "--listen", listen, "--data", "data", "--retry-cap-seconds", "2", "--log-level", "error"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = |before: &str| lines.next().unwrap().unwrap().strip_prefix(before).unwrap().to_owned();
+        let (address, _data) = (next("listening on http://"), next("data in "));
+        Self { child, address }
+    }
+
+    /// SIGKILL, and another process on the same data and port. How long until that one serves.
+    fn kill_and_restart(self, home: &Path) -> (Self, Duration) {
+        let address = self.address.clone();
+        drop(self);
+        let killed_at = Instant::now();
+        let next = Self::start(home, &address);
+        (next, killed_at.elapsed())
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_every_kill() {
+    let cycles = std::env::var("ESCROW_TEST_KILL_CYCLES").map_or(3, |n| n.parse().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let participant = Participant::start().await;
+    let mut coordinator = Coordinator::start(home.path(), "127.0.0.1:0");
+    let load = Arc::new(Load::new(coordinator.address.clone(), participant.address));
+    let clients: Vec<_> = (0..CLIENTS).map(|client| tokio::spawn(Arc::clone(&load).run(client))).collect();
+
+    let mut recoveries = Vec::new();
+    for cycle in 1..=cycles {
+        load.wait_for(cycle * ACKNOWLEDGED_PER_CYCLE, PATIENCE).await;
+        let home = home.path().to_owned();
+        let restarted = tokio::task::spawn_blocking(move || coordinator.kill_and_restart(&home));
+        let recovery;
+        (coordinator, recovery) = restarted.await.unwrap();
+        recoveries.push(recovery);
+    }
+    load.stop();
+    for client in clients {
+        client.await.unwrap();
+    }
+
+    let verdict = load.verdict(&participant, PATIENCE).await;
+    recoveries.sort_unstable();
+    println!(
+        "{cycles} kills, {} acknowledged, {} lost, {} contradictory; serving again after {:?} (median), {:?} (longest)",
+        load.acknowledged(),
+        verdict.lost.len(),
+        verdict.contradictory.len(),
+        recoveries[recoveries.len() / 2],
+        recoveries[recoveries.len() - 1],
+    );
+    assert!(verdict.lost.is_empty(), "lost: {:?}", verdict.lost);
+    assert!(verdict.contradictory.is_empty(), "contradictory: {:#?}", verdict.contradictory);
+    assert!(verdict.succeeded > 0 && verdict.failed > 0, "both ends were reached: {verdict:?}");
+    drop(coordinator);
+}
