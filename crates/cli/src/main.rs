@@ -35,7 +35,10 @@ async fn main() -> ExitCode {
         Command::Tx(args) => tx::run(args).await,
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        match serve::error_code(&error) {
+            Some(code) => eprintln!("error: {error:#} [{code}]"),
+            None => eprintln!("error: {error:#}"),
+        }
         ExitCode::FAILURE
     })
 }

@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::codes::{self, Code};
 use crate::config::HttpConfig;
 use crate::metrics::ConnectionMetrics;
 use deadlines::{Deadlined, Phase, Stage};
@@ -160,8 +161,10 @@ impl Refusal {
             Self::TooManyOfPeer => ("429 Too Many Requests", r#"{"message":"too many connections from this address"}"#),
         };
         format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json; charset=utf-8\r\nretry-after: 1\r\n\
+            "HTTP/1.1 {status}\r\ncontent-type: application/json; charset=utf-8\r\n{}: {}\r\nretry-after: 1\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            codes::HEADER,
+            Code::TOO_MANY_CONNECTIONS.as_str(),
             body.len()
         )
     }

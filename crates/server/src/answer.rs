@@ -16,12 +16,12 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use crate::body::Unread;
-use crate::codes::Code;
+use crate::codes::{self, Code};
 use crate::guard::KeptOut;
 use crate::routes::Later;
 
 /// Where the code of an error stands.
-const ERROR_CODE: HeaderName = HeaderName::from_static("x-escrow-error");
+const ERROR_CODE: HeaderName = HeaderName::from_static(codes::HEADER);
 /// When to repeat what failed for reasons that pass.
 const SOON: Duration = Duration::from_secs(1);
 

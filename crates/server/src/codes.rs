@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use escrow_wire::dtm::DecodeError;
 
+/// The header of a response that holds the code.
+pub(crate) const HEADER: &str = "x-escrow-error";
+
 /// A name that does not change for a kind of error. Only this module makes them, so the list below is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Code(&'static str);
@@ -41,6 +44,7 @@ codes! {
     CORRUPT_RECORD = "corrupt_record";
 
     // What passes.
+    TOO_MANY_CONNECTIONS = "too_many_connections";
     OVERLOADED = "overloaded";
     SHUTTING_DOWN = "shutting_down";
     INTERRUPTED = "interrupted";

@@ -107,7 +107,7 @@ fn a_second_one_on_the_same_directory_is_told_that_there_is_a_first() {
     assert_eq!(second.status.code(), Some(1));
     let error = text(&second.stderr);
     assert!(error.contains("error: the data directory ./escrow-data cannot be used"), "{error}");
-    assert!(error.contains("open already"), "{error}");
+    assert!(error.contains("open already") && error.ends_with(" [store_locked]\n"), "{error}");
     assert!(first.get("/api/ping").ends_with("}"));
 }
 
@@ -134,7 +134,10 @@ fn a_bad_setting_stops_the_start_and_says_where_it_is() {
     std::fs::write(home.path().join("bad.toml"), "[http]\nidle = 77\n").unwrap();
     for (arguments, expected) in [
         (["--listen", "localhost:1"], "error: listen cannot be \"localhost:1\": it must be an IP address with a port"),
-        (["--retry-cap-seconds", "0"], "error: transactions.retry_cap_seconds cannot be 0: it must be 1 to 86400"),
+        (
+            ["--retry-cap-seconds", "0"],
+            "error: transactions.retry_cap_seconds cannot be 0: it must be 1 to 86400 [invalid_config]",
+        ),
         (["--log-format", "xml"], "error: log.format cannot be \"xml\": it must be text or json"),
         (["--config", "none.toml"], "error: cannot read none.toml"),
         (["--config", "bad.toml"], "error: bad.toml: unknown field `idle`"),

@@ -212,6 +212,7 @@ async fn a_connection_past_its_peers_cap_is_told_so() {
     ask(&mut first, "/a").await;
     let refused = rest(&mut connect(&running).await).await;
     assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    assert!(refused.contains("\r\nx-escrow-error: too_many_connections\r\n"), "{refused}");
     assert!(ask(&mut first, "/b").await.ends_with("/b"));
 }
 
