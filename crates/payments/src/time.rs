@@ -19,7 +19,7 @@ pub struct BadTimestamp(#[source] jiff::Error);
 
 impl Timestamp {
     /// The moment that many microseconds after the epoch.
-    pub fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 

@@ -1,8 +1,8 @@
 //! The demo as a user runs it: the built binary, which starts itself again as the coordinator.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn escrow() -> Command {
@@ -45,7 +45,7 @@ fn three_hundred_orders_in_rough_weather_leave_sound_books() {
 /// A Try that comes after its cancel reserves what nobody will ever post or free, unless the barrier turns it away.
 #[test]
 fn without_the_barrier_late_tries_break_the_books() {
-    let run = demo(&["--orders", "150", "--seed", "7", "--chaos", "high", "--barrier", "off"]);
+    let run = demo(&["--orders", "200", "--seed", "1", "--chaos", "high", "--barrier", "off"]);
     let report = text(&run.stdout);
     assert_eq!(run.status.code(), Some(1), "{report}\n{}", text(&run.stderr));
     assert!(report.contains("NOT SOUND"), "{report}");
@@ -112,12 +112,16 @@ fn command_line(report: &str, command: &str) -> String {
 }
 
 /// A coordinator that is killed when the test is over.
-struct Coordinator(Child);
+struct Coordinator {
+    child: Child,
+    /// Open as long as it runs: it may have more to say.
+    _output: Lines<BufReader<ChildStdout>>,
+}
 
 impl Drop for Coordinator {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -130,9 +134,9 @@ fn serve(data: &Path) -> Option<(Coordinator, String)> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let coordinator = Coordinator(child);
-    let url =
-        lines.map_while(Result::ok).find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()))?;
-    Some((coordinator, url))
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = output.by_ref().map_while(Result::ok).find(|line| line.contains("listening on "));
+    let coordinator = Coordinator { child, _output: output };
+    let (_, url) = line.as_deref()?.split_once("listening on ")?;
+    Some((coordinator, url.trim().to_owned()))
 }

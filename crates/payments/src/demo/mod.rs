@@ -30,11 +30,15 @@ use crate::audit::{AuditError, Books, EndedOrder, OpenWork, RecordsError, Report
 use crate::foundation::http::HttpClient;
 use crate::ids::MerchantNo;
 use crate::platform::{Platform, PlatformConfig, StartError};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use buyer::Buyer;
 
 /// The merchant of the reference data whose shop the demo plays.
 const SHOP: &str = "M1001";
+
+/// When every run begins, by the platform's own clock: 10 o'clock in Shanghai on 5 January 2026. Payment numbers contain the
+/// date, and which faults happen follows from the numbers: by today's date a seed would mean something else tomorrow.
+const RUN_BEGINS_AT: Timestamp = Timestamp::from_micros(1_767_578_400_000_000);
 
 /// What a run is to do.
 #[derive(Debug, Clone)]
@@ -67,8 +71,8 @@ impl Config {
             chaos: ChaosLevel::Low,
             barrier_on: true,
             at_once: 32,
-            shop_patience: Duration::from_secs(20),
-            rest_patience: Patience { total: Duration::from_secs(120), unchanged: Duration::from_secs(20) },
+            shop_patience: Duration::from_secs(10),
+            rest_patience: Patience { total: Duration::from_secs(120), without_progress: Duration::from_secs(20) },
         }
     }
 }
@@ -150,14 +154,15 @@ pub async fn run(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<DemoReport, DemoError> {
     let plan = Plan::draw(config.seed, config.orders);
-    let platform = Platform::start(platform_config(config, coordinator.url())).await?;
+    let clock = clock_from(RUN_BEGINS_AT);
+    let platform = Platform::start(platform_config(config, coordinator.url(), &clock)).await?;
     let shop = MerchantNo::new(SHOP);
     let begin = Instant::now();
     let buyer = Buyer {
         merchant_no: shop.clone(),
         shop: platform.client_of(&shop).ok_or(DemoError::NoMerchant)?,
         bank: platform.bank(),
-        clock: Clock::system(),
+        clock,
         patience: config.shop_patience,
     };
     let pushed = push_through(config, &plan, &buyer, coordinator, progress).await?;
@@ -187,12 +192,19 @@ pub async fn run(
     })
 }
 
-fn platform_config(config: &Config, coordinator_url: &str) -> PlatformConfig {
+fn platform_config(config: &Config, coordinator_url: &str, clock: &Clock) -> PlatformConfig {
     PlatformConfig {
         faults: config.chaos.rates(),
         barrier_on: config.barrier_on,
+        clock: clock.clone(),
         ..PlatformConfig::reference(config.dir.clone(), coordinator_url.to_owned(), config.seed)
     }
+}
+
+/// A clock that reads `moment` now, and goes on from there.
+fn clock_from(moment: Timestamp) -> Clock {
+    let begin = Instant::now();
+    Clock::from_fn(move || moment.plus(begin.elapsed()))
 }
 
 /// What happened while the orders were pushed in.

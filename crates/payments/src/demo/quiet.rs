@@ -15,8 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub struct Patience {
     /// In all.
     pub total: Duration,
-    /// While nothing changes: what is stuck stays stuck.
-    pub unchanged: Duration,
+    /// While what is open does not become less: what is stuck stays stuck.
+    pub without_progress: Duration,
 }
 
 /// Waits until nothing is open in the databases nor at the coordinator; returns what still is when patience ends.
@@ -33,7 +33,8 @@ pub(super) async fn wait_until_quiet(
     mut look: impl FnMut(&[OpenWork]),
 ) -> Result<Vec<OpenWork>, AuditError> {
     let begin = Instant::now();
-    let (mut last, mut changed_at) = (Vec::new(), begin);
+    // Work that goes round in circles changes without end: only less of it than ever before counts as progress.
+    let (mut least, mut progress_at) = (u64::MAX, begin);
     loop {
         let mut open = open_work(books).await?;
         if open.is_empty() {
@@ -43,11 +44,12 @@ pub(super) async fn wait_until_quiet(
             return Ok(open);
         }
         look(&open);
-        if open != last {
-            (last, changed_at) = (open, Instant::now());
+        let left = open.iter().map(|work| work.count).sum();
+        if left < least {
+            (least, progress_at) = (left, Instant::now());
         }
-        if begin.elapsed() > patience.total || changed_at.elapsed() > patience.unchanged {
-            return Ok(last);
+        if begin.elapsed() > patience.total || progress_at.elapsed() > patience.without_progress {
+            return Ok(open);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -82,7 +84,7 @@ mod tests {
     use crate::foundation::faults::Faults;
     use crate::foundation::http::{Server, bind};
 
-    const NONE: Patience = Patience { total: Duration::ZERO, unchanged: Duration::ZERO };
+    const NONE: Patience = Patience { total: Duration::ZERO, without_progress: Duration::ZERO };
 
     /// A coordinator with one record of this status.
     async fn coordinator(status: &'static str) -> (Server, String) {
