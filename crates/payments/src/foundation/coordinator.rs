@@ -273,15 +273,17 @@ impl Coordinator {
         self.unless_already(gid, answer, |status| matches!(status, TxnStatus::Aborting | TxnStatus::Failed)).await
     }
 
-    /// Makes sure that a TCC with this gid can never begin: begins it without branches (or finds it decided) and aborts it.
-    /// Then [`Coordinator::query`] tells what became of it.
+    /// Makes sure that a TCC which may never have begun never will: begins it (or finds it decided) and aborts it. Then
+    /// [`Coordinator::query`] tells what became of it.
+    ///
+    /// It is begun with all its branches: a begin of its initiator may still be on its way, be taken for a repeat of this one,
+    /// and be followed by Tries, which only a cancel of their branches gives up.
     ///
     /// # Errors
     /// [`CoordinatorError`], but never *refused*: that only says that it is decided, which is what was wanted.
-    pub async fn fence_tcc(&self, gid: &Gid, business_key: &str) -> Result<(), CoordinatorError> {
-        let tcc = Tcc { gid: gid.clone(), business_key: business_key.to_owned(), branches: Vec::new() };
-        unless_refused(self.prepare_tcc(&tcc).await)?;
-        unless_refused(self.abort_tcc(gid, "fenced by its initiator").await)
+    pub async fn fence_tcc(&self, tcc: &Tcc) -> Result<(), CoordinatorError> {
+        unless_refused(self.prepare_tcc(tcc).await)?;
+        unless_refused(self.abort_tcc(&tcc.gid, "fenced by its initiator").await)
     }
 
     /// Starts a saga. Repeating it is harmless, whatever has become of the saga since.

@@ -95,7 +95,7 @@ async fn decide(app: &App, db: &mut SqliteConnection, result: &BankResult) -> Re
             Ok(Decided::Unexpected)
         }
         // Without an order among paid records, two of them could wait for each other for ever.
-        Act::Settle if !is_first_paid(db, &record).await? => Ok(Decided::AskLater),
+        Act::Settle if RecordRow::first_paid(db, &record.pay_no).await? != record.record_no => Ok(Decided::AskLater),
         Act::Settle => Ok(Decided::Settle(Box::new(begin(app, db, order, &record, now).await?))),
     }
 }
@@ -132,18 +132,6 @@ async fn fail(db: &mut SqliteConnection, record: &RecordRow, now: Timestamp) -> 
     .execute(db)
     .await?;
     Ok(())
-}
-
-async fn is_first_paid(db: &mut SqliteConnection, record: &RecordRow) -> Result<bool, sqlx::Error> {
-    let first: String = sqlx::query_scalar(
-        "SELECT record_no FROM payment_record
-          WHERE pay_no = ?1 AND status IN ('WAITING','CLOSED','FAILED') AND bank_paid_at IS NOT NULL
-          ORDER BY bank_paid_at, record_no LIMIT 1",
-    )
-    .bind(record.pay_no.as_str())
-    .fetch_one(db)
-    .await?;
-    Ok(first == record.record_no.as_str())
 }
 
 /// A settlement's branch 01 was tried before its order said so. The rows contradict each other: nothing is done.

@@ -207,6 +207,20 @@ impl RecordRow {
         Self::read(&row.bind(record_no.as_str()).fetch_one(db).await?)
     }
 
+    /// Whose money settles an order: the first of its attempts that the bank reported as paid and that is not settled. Later
+    /// reports do not change it.
+    pub(super) async fn first_paid(db: &mut SqliteConnection, pay_no: &PayNo) -> Result<RecordNo, sqlx::Error> {
+        let first: String = sqlx::query_scalar(
+            "SELECT record_no FROM payment_record
+              WHERE pay_no = ?1 AND status IN ('WAITING','CLOSED','FAILED') AND bank_paid_at IS NOT NULL
+              ORDER BY bank_paid_at, record_no LIMIT 1",
+        )
+        .bind(pay_no.as_str())
+        .fetch_one(db)
+        .await?;
+        Ok(RecordNo::new(first))
+    }
+
     /// The attempt that a merchant made under this key.
     pub(super) async fn find_by_key(
         db: &mut SqliteConnection,

@@ -6,17 +6,18 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
-use super::rows::OrderRow;
+use super::rows::{OrderRow, OrderState, RecordRow};
 use super::{App, accounting};
 use crate::contract::order::Settlement;
 use crate::contract::{TRY_TIMEOUT, funds, order, points};
 use crate::foundation::branch::{BranchContext, BranchOutcome, call_branch};
 use crate::foundation::coordinator::{CoordinatorError, Message, Tcc, TccBranch, ask_again};
 use crate::foundation::service::ServiceName;
-use crate::ids::{Gid, TxnNo};
+use crate::ids::{Gid, PayNo, TxnNo};
 
 /// The initiator's own branch: the order. Its Try is part of T0.
 pub(super) const OWN_BRANCH: &str = "01";
@@ -33,10 +34,31 @@ const ASK_PAUSE: Duration = Duration::from_millis(400);
 pub(super) struct Attempt {
     /// Its TCC.
     pub(super) gid: Gid,
-    /// The order as it was before T0.
+    /// The order; its state is not looked at any more.
     pub(super) order: OrderRow,
     /// What T0 fixed.
     pub(super) settlement: Settlement,
+}
+
+impl Attempt {
+    /// The attempt that is under way for this order; `None`: none is.
+    pub(super) async fn find(db: &mut SqliteConnection, pay_no: &PayNo) -> Result<Option<Self>, sqlx::Error> {
+        let Some(order) = OrderRow::find(db, pay_no).await? else { return Ok(None) };
+        let (OrderState::Settling, Some(acct_date)) = (order.state, order.acct_date) else { return Ok(None) };
+        let settlement = Settlement {
+            pay_no: order.pay_no.clone(),
+            record_no: RecordRow::first_paid(db, pay_no).await?,
+            attempt: order.settle_attempt,
+            acct_date,
+        };
+        let gid = Gid::settle(&settlement.pay_no, settlement.attempt);
+        Ok(Some(Self { gid, order, settlement }))
+    }
+
+    /// Its TCC, as it is begun.
+    pub(super) fn tcc(&self, app: &App) -> Result<Tcc, serde_json::Error> {
+        tcc(app, self, &tries(self)?)
+    }
 }
 
 /// What became of an attempt, as far as its initiator knows.

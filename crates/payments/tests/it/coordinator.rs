@@ -161,9 +161,12 @@ async fn a_fence_begins_then_aborts_whatever_the_coordinator_says_to_either() {
     fake.will_answer(409, json!({"message": "decided"}));
     fake.will_answer(409, json!({"message": "decided"}));
     fake.shows("failed");
-    client(&fake.url).fence_tcc(&Gid::new("g1"), "P1").await.unwrap();
-    let paths: Vec<String> = fake.asked().into_iter().map(|(path, _)| path).collect();
+    let tcc = Tcc { gid: Gid::new("g1"), business_key: "P1".to_owned(), branches: vec![branch()] };
+    client(&fake.url).fence_tcc(&tcc).await.unwrap();
+    let asked = fake.asked();
+    let paths: Vec<&str> = asked.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["/api/dtmsvr/prepare", "/api/dtmsvr/abort", "/api/dtmsvr/query?gid=g1"]);
+    assert_eq!(asked[0].1["branches"][0]["branch_id"], "02", "a begin that comes later is a repeat of this one");
 }
 
 #[tokio::test]

@@ -223,16 +223,15 @@ async fn the_sweeper_fences_a_settlement_that_never_began_and_gives_its_order_ba
     let sweep = (Duration::from_millis(20), Duration::ZERO);
     let play = Play::open_with(|config| PlatformConfig { sweep, ..config }).await;
     let (_, attempt) = play.order("SO1", 1000).await;
-    // Its initiator finds the transaction fenced, as if it had been slower than the sweeper.
-    let unknown = json!({"message": "starting"});
     play.report(&attempt, Report::Paid).await;
-    let gid = format!("pay-settle-{}-1", attempt.pay_no);
     play.coordinator.when_asked("submit", &format!("bank-BK-B{}-succeeded", attempt.record_no)).await;
+    // Its initiator's begin gets lost, and it gives up.
     for _ in 0..4 {
-        play.coordinator.will_answer(503, unknown.clone());
+        play.coordinator.will_answer(503, json!({"message": "starting"}));
     }
     play.coordinator.shows("submitted");
     assert_eq!(play.deliver_result(&attempt, "succeeded").await, (425, None));
+    let gid = format!("pay-settle-{}-1", attempt.pay_no);
     play.coordinator.when_asked("abort", &gid).await;
     assert_eq!(play.order_rows(ORDER).await, ["SETTLING 1 0"], "a decided one is left to its coordinator");
 
@@ -245,4 +244,13 @@ async fn the_sweeper_fences_a_settlement_that_never_began_and_gives_its_order_ba
     tokio::time::timeout(crate::support::PATIENCE, cancelled).await.unwrap();
     let rows = format!("SELECT op, reason FROM barrier WHERE gid = '{gid}' ORDER BY id");
     assert_eq!(play.order_rows(&rows).await, ["try try", "cancel cancel"]);
+    // Whichever begin arrives first, the other one is its repeat, and every branch is known.
+    let asked = play.coordinator.asked();
+    let begins: Vec<&Value> = asked
+        .iter()
+        .filter(|(path, body)| path.ends_with("prepare") && body["gid"] == gid)
+        .map(|(_, body)| body)
+        .collect();
+    assert!(begins.len() > 1 && begins.iter().all(|begin| *begin == begins[0]), "{begins:?}");
+    assert_eq!(begins[0]["branches"].as_array().unwrap().len(), 3);
 }
