@@ -87,13 +87,12 @@ pub struct HttpConfig {
 #[non_exhaustive]
 pub enum ConfigError {
     /// A file is no TOML, or sets what does not exist, or sets it to the wrong kind of value.
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {}", error.to_string().trim_end())]
     Shape {
         /// The file, or where else the settings come from.
         origin: String,
-        /// Where and what.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Where and what. Shown above, so it is no source: whoever prints the sources too would say it twice.
+        error: Box<toml::de::Error>,
     },
     /// A text from the environment or a flag is no value for its setting.
     #[error("{origin}: {key} cannot be {value:?}: it must be {expected}")]

@@ -146,6 +146,7 @@ fn a_bad_setting_stops_the_start_and_says_where_it_is() {
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
         let error = text(&refused.stderr);
         assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert_eq!(error.matches(expected.rsplit(": ").next().unwrap()).count(), 1, "{arguments:?}: {error}");
     }
 }
 

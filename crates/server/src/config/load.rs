@@ -46,7 +46,7 @@ impl RawConfig {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut settings = defaults();
         if let Some(file) = &sources.file {
-            let shape = |source| ConfigError::Shape { origin: file.name.clone(), source: Box::new(source) };
+            let shape = |error| ConfigError::Shape { origin: file.name.clone(), error: Box::new(error) };
             overlay(&mut settings, file.text.parse::<Table>().map_err(shape)?);
             settings.clone().try_into::<Self>().map_err(shape)?;
         }
@@ -60,7 +60,7 @@ impl RawConfig {
         }
         settings
             .try_into()
-            .map_err(|source| ConfigError::Shape { origin: "settings".to_owned(), source: Box::new(source) })
+            .map_err(|error| ConfigError::Shape { origin: "settings".to_owned(), error: Box::new(error) })
     }
 }
 
