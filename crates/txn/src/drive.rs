@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::progress::OpStatus;
 use crate::{
     Amendment, Answer, Attempt, Attention, Branch, BranchId, BranchOp, BranchOutcome, BranchProgress, CallId, Defaults,
-    Definition, Digest, Event, InvalidDefinition, Moment, OpProgress, Operator, OperatorOrder, Pattern, Progress,
-    Reach, Status, Timestamp, Txn, limits, message, phase_two, retry, saga,
+    Definition, Event, InvalidDefinition, Moment, OpProgress, Operator, OperatorOrder, Pattern, Progress, Reach,
+    Status, Timestamp, Txn, limits, message, phase_two, retry, saga,
 };
 
 /// A transaction that somebody works on: what is stored of it, and what is not (yet).
@@ -85,12 +85,7 @@ impl Drive {
     }
 
     /// A stored transaction. Everything in its stored reach counts as started: an earlier drive may have called it.
-    pub fn load(mut txn: Txn, defaults: Defaults) -> Self {
-        if txn.def.digest.is_none() && !txn.def.pattern.registers_branches() {
-            // Steps that came with a later request than the first are stored as added branches.
-            let digest = Digest::of(txn.def.pattern, &txn.def.branches);
-            Arc::make_mut(&mut txn.def).digest = digest;
-        }
+    pub fn load(txn: Txn, defaults: Defaults) -> Self {
         Self {
             durable: Some(txn.progress.clone()),
             started: txn.progress.reach.clone(),

@@ -59,8 +59,11 @@ pub fn check_repeat(
     if !in_time {
         return Err(RepeatRefused::Status { status });
     }
+    // Steps that nobody would store must not look accepted: only the submit of a saga or message may bring the first ones.
+    let may_bring_steps = request == Request::Submit && !pattern.registers_branches();
     match (stored_digest(txn), digest) {
         (Some(stored), Some(sent)) if stored != sent => Err(RepeatRefused::Definition),
+        (None, Some(_)) if !may_bring_steps => Err(RepeatRefused::Definition),
         _ => Ok(()),
     }
 }
@@ -121,12 +124,21 @@ mod tests {
 
     #[test]
     fn a_request_without_steps_is_not_compared_by_them() {
-        let (same, other) = digests(Pattern::Tcc);
+        let (same, _) = digests(Pattern::Tcc);
         let declared = stored(Pattern::Tcc, Status::Prepared, Some(same));
         assert_eq!(check_repeat(&declared, Request::Submit, Pattern::Tcc, None), Ok(()));
-        // What was registered is no step of a request.
-        let registered = stored(Pattern::Tcc, Status::Prepared, None);
-        assert_eq!(check_repeat(&registered, Request::Prepare, Pattern::Tcc, Some(other)), Ok(()));
+    }
+
+    #[test]
+    fn steps_that_nobody_would_store_are_refused() {
+        let refused = Err(RepeatRefused::Definition);
+        for (pattern, submit) in [(Pattern::Tcc, refused), (Pattern::Xa, refused), (Pattern::Saga, Ok(()))] {
+            let (_, sent) = digests(pattern);
+            let def = Definition { digest: None, ..samples::definition(pattern, 0) };
+            let txn = Drive::begin(def, false, Defaults::default()).txn().clone();
+            assert_eq!(check_repeat(&txn, Request::Prepare, pattern, Some(sent)), refused, "{pattern:?}");
+            assert_eq!(check_repeat(&txn, Request::Submit, pattern, Some(sent)), submit, "{pattern:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Whatever was acknowledged must still be there, and every transaction must end as its participants' books say.
 //! `ESCROW_TEST_KILL_CYCLES` sets how often (3 unless set).
 
+#![allow(clippy::print_stdout)] // The figures go into notes.
+
 mod load;
 mod participant;
 

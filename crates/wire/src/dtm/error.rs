@@ -85,7 +85,7 @@ pub enum DecodeError {
         url: String,
     },
     /// A URL is neither empty nor one that can be called.
-    #[error("{key}: only http:// and https:// can be called, not {}", Brief(url))]
+    #[error("{key}: only http:// can be called, not {}", Brief(url))]
     UnsupportedUrl {
         /// The key that holds it.
         key: &'static str,

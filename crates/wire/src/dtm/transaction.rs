@@ -200,8 +200,11 @@ fn check_protocol(protocol: &str) -> Result<(), DecodeError> {
 /// A URL that nothing can ever call would keep its transaction open for ever, so it is refused while somebody listens.
 pub(super) fn check_url(key: &'static str, url: &str) -> Result<(), DecodeError> {
     let has_scheme = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if url.is_empty() || has_scheme("http://") || has_scheme("https://") {
+    if url.is_empty() || has_scheme("http://") {
         return Ok(());
+    }
+    if has_scheme("https://") {
+        return Err(DecodeError::NotSupported { what: "an https:// address of a branch" });
     }
     Err(DecodeError::UnsupportedUrl { key, url: url.to_owned() })
 }

@@ -20,7 +20,7 @@ fn saga_with(keys: &str) -> String {
 fn a_saga_has_steps_with_ids_urls_and_payloads() {
     let begin = begin(
         r#"{"gid":"g","trans_type":"saga","payloads":["{\"n\": 1}",""],
-            "steps":[{"action":"http://a/1","compensate":"HTTPS://b/1"},{"action":"","compensate":""}]}"#,
+            "steps":[{"action":"http://a/1","compensate":"HTTP://b/1"},{"action":"","compensate":""}]}"#,
     );
     assert_eq!((begin.gid.as_str(), begin.pattern), ("g", Pattern::Saga));
     let branch = |id: &str, forward: &str, backward: &str, payload: &'static str| Branch {
@@ -29,7 +29,7 @@ fn a_saga_has_steps_with_ids_urls_and_payloads() {
         backward_url: backward.to_owned(),
         payload: Bytes::from(payload),
     };
-    assert_eq!(begin.branches, [branch("01", "http://a/1", "HTTPS://b/1", r#"{"n": 1}"#), branch("02", "", "", "")]);
+    assert_eq!(begin.branches, [branch("01", "http://a/1", "HTTP://b/1", r#"{"n": 1}"#), branch("02", "", "", "")]);
     assert_eq!(begin.options, Options::default());
 }
 
@@ -265,8 +265,10 @@ fn a_url_that_cannot_be_called_is_refused_while_somebody_listens() {
         let saga = format!(r#"{{"gid":"g","trans_type":"saga","steps":[{{"compensate":"{url}"}}]}}"#);
         assert_eq!(refused(&saga).0, "unsupported_url", "{url}");
         let message = format!(r#"{{"gid":"g","trans_type":"msg","query_prepared":"{url}"}}"#);
-        assert!(refused(&message).2.starts_with("query_prepared: only http:// and https://"), "{url}");
+        assert!(refused(&message).2.starts_with("query_prepared: only http://"), "{url}");
     }
+    let encrypted = r#"{"gid":"g","trans_type":"saga","steps":[{"action":"https://a/x"}]}"#;
+    assert_eq!((refused(encrypted).0, refused(encrypted).1), ("not_supported", 501));
 }
 
 #[test]
