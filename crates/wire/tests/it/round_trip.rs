@@ -13,7 +13,7 @@ fn id() -> impl Strategy<Value = String> {
 }
 
 fn url() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "https?://[a-z]{1,8}(:[0-9]{2,4})?/[^\\p{Cc} ]{0,12}"]
+    prop_oneof![Just(String::new()), "http://[a-z]{1,8}(:[0-9]{2,4})?/[^\\p{Cc} ]{0,12}"]
 }
 
 fn seconds() -> impl Strategy<Value = Option<Duration>> {
