@@ -28,4 +28,5 @@ pub mod merchant;
 pub mod audit;
 
 pub mod platform;
+
 pub mod demo;
