@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use escrow_payments::demo::{self, ChaosLevel, Config, DemoReport};
+use escrow_payments::demo::{self, ChaosLevel, Config, DemoReport, FaultRates};
 use tempfile::TempDir;
 
 use coordinator::ChildCoordinator;
@@ -21,7 +21,7 @@ use progress::Shown;
 /// killed (SIGKILL) and restarted in mid-flight. At the end the auditor recomputes the books from the databases and the
 /// coordinator's records alone. The exit code is 1 if anything is violated.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = RATES)]
+#[command(after_long_help = rates())]
 pub(crate) struct Args {
     /// How many orders are pushed through.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -40,20 +40,34 @@ pub(crate) struct Args {
     barrier: Switch,
 }
 
-const RATES: &str = "\
-Rates per thousand calls of a service, and kills of the coordinator per run:
-
-                      off    low             high
-  request lost          0     10               30
-  reply lost            0     10               30
-  slow (up to)          0     20 (100 ms)      50 (300 ms)
-  Try refused           0      5               20
-  Try late (by)         0      0               20 (3.15 s)
-  coordinator killed    0      1 per 200       1 per 100 orders, at least 3
-                               orders, at
-                               least 1
-
-A lost request was not processed, a lost reply was. A late Try comes after its transaction has timed out (3 s).";
+/// What `--help` says below the options.
+fn rates() -> String {
+    let [off, low, high] = [ChaosLevel::Off, ChaosLevel::Low, ChaosLevel::High].map(ChaosLevel::rates);
+    let plain = |rate: fn(&FaultRates) -> u16| [&off, &low, &high].map(|rates| rate(rates).to_string());
+    let with = |rate: fn(&FaultRates) -> u16, ms: fn(&FaultRates) -> u64| {
+        [&off, &low, &high].map(|rates| match rate(rates) {
+            0 => "0".to_owned(),
+            rate => format!("{rate} ({} ms)", ms(rates)),
+        })
+    };
+    let rows = [
+        ("", ["off", "low", "high"].map(str::to_owned)),
+        ("request lost", plain(|rates| rates.request_lost)),
+        ("reply lost", plain(|rates| rates.reply_lost)),
+        ("slow (up to)", with(|rates| rates.slow, |rates| rates.slow_ms_max)),
+        ("Try refused", plain(|rates| rates.try_refused)),
+        ("Try late (by)", with(|rates| rates.try_late, |rates| rates.try_late_ms)),
+    ];
+    let rows =
+        rows.map(|(name, [off, low, high])| format!("  {name:<18}{off:<6}{low:<14}{high}\n").trim_end().to_owned());
+    format!(
+        "Of a thousand calls, so many are hit:\n{}\n\n\
+         The coordinator is killed once per 200 orders on low, at least once; once per 100 orders on high, at least three \
+         times.\n\
+         A lost request was not processed, a lost reply was. A late Try comes after its transaction has timed out (3 s).",
+        rows.join("\n")
+    )
+}
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Chaos {
@@ -100,7 +114,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_in(dir: &Path, args: &Args) -> anyhow::Result<DemoReport> {
-    let shown = Shown::start(args.orders, std::io::stdout().is_terminal());
+    let shown = Shown::start(args.orders, std::io::stderr().is_terminal());
     let coordinator = ChildCoordinator::start(dir).await?;
     let config = Config {
         orders: args.orders,
@@ -149,4 +163,22 @@ fn print_kept(out: &mut impl Write, dir: &Path, report: &DemoReport) -> std::io:
         writeln!(out, "  escrow tx show {gid}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use escrow_payments::demo::kills_planned;
+
+    use super::*;
+
+    #[test]
+    fn the_help_states_the_rates_in_force() {
+        let help = rates();
+        assert!(help.contains("  slow (up to)      0     20 (100 ms)   50 (300 ms)\n"), "{help}");
+        assert!(
+            help.contains("once per 200 orders on low, at least once; once per 100 orders on high, at least three")
+        );
+        assert_eq!([10, 200, 2_000].map(|orders| kills_planned(ChaosLevel::Low, orders)), [1, 1, 10]);
+        assert_eq!([10, 300, 2_000].map(|orders| kills_planned(ChaosLevel::High, orders)), [3, 3, 20]);
+    }
 }

@@ -24,7 +24,7 @@ pub use plan::{Plan, PlannedOrder};
 pub use process::{CoordinatorProcess, RestartError};
 pub use quiet::Patience;
 
-pub use crate::foundation::faults::{ChaosLevel, FaultCounts};
+pub use crate::foundation::faults::{ChaosLevel, FaultCounts, FaultRates};
 
 use crate::audit::{AuditError, Books, EndedOrder, OpenWork, RecordsError, Report, audit, ended_orders, fetch};
 use crate::foundation::http::HttpClient;
