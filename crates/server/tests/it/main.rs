@@ -5,6 +5,7 @@
 mod bad_input;
 mod doors;
 mod dtm_traces;
+mod error_pages;
 mod lifecycle;
 mod limits;
 mod routes;
