@@ -8,13 +8,14 @@ use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versio
 use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Status, Txn};
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::driver::Driver;
 use crate::due::{self, DueHint};
 use crate::lanes::{Caps, Lanes};
-use crate::registry::{Ask, Mail, Registry, Undelivered};
+use crate::registry::{Answer, Ask, Mail, Registry, Undelivered};
 use crate::shared::Shared;
 use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError, purge};
 
@@ -193,23 +194,21 @@ impl Coordinator {
             return Err(RequestError::ShuttingDown);
         }
         let direction = match &ask {
-            Ask::Submit(_) => Some(Status::Submitted),
-            Ask::Abort(_) => Some(Status::Aborting),
-            _ => None,
+            Ask::Abort(_) => Status::Aborting,
+            _ => Status::Submitted,
         };
         let (reply, answer) = oneshot::channel();
         let mail = Mail { ask, reply: Some(reply) };
         start_driver(&self.shared, &gid, mail).map_err(|Undelivered::Full| overloaded())?;
-        let limit = self.shared.config.wait_result_max;
-        match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(answer)) => answer,
-            // The driver ended without an answer: it was killed, or it panicked.
-            Ok(Err(_)) => Err(RequestError::Interrupted { gid }),
-            // Driving goes on without the caller.
-            Err(_) => match direction {
-                Some(status) => Ok(Receipt::Waiting { status, reason: None }),
-                None => Err(RequestError::Interrupted { gid }),
-            },
+        let until = Instant::now() + self.shared.config.wait_result_max;
+        // No answer: it takes too long, or the driver was killed, or it panicked.
+        let interrupted = || RequestError::Interrupted { gid: gid.clone() };
+        let answer = timeout_at(until, answer).await.map_err(|_| interrupted())?.map_err(|_| interrupted())??;
+        let Answer::ResultFollows(result) = answer else { return Ok(Receipt::Accepted) };
+        match timeout_at(until, result).await {
+            Ok(result) => result.map_err(|_| interrupted())?,
+            // Durable by now; driving goes on without the caller.
+            Err(_) => Ok(Receipt::Waiting { status: direction, reason: None }),
         }
     }
 }

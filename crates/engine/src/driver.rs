@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::RequestError;
 use crate::due::display_chain;
-use crate::registry::{Mail, Reply};
+use crate::registry::{Mail, Reply, ResultSender};
 use crate::shared::Shared;
 
 mod calls;
@@ -35,7 +35,7 @@ pub(crate) struct Driver {
     /// Answers that leave with the next durable state.
     replies: Vec<(Reply, Asked)>,
     /// Callers that wait for the result.
-    waiters: Vec<Reply>,
+    waiters: Vec<ResultSender>,
     /// The transaction was claimed because it was due, and nothing has been stored since.
     claim: Option<OwnedSemaphorePermit>,
 }
@@ -78,11 +78,15 @@ impl Driver {
             () = killed.cancelled() => Ok(()),
             outcome = self.work() => outcome,
         };
-        if let Err(Lost(error)) = outcome {
-            self.lost(error).await;
-        }
+        let error = match outcome {
+            Ok(()) => RequestError::ShuttingDown,
+            Err(Lost(error)) => {
+                self.lost(error.clone()).await;
+                error
+            }
+        };
         for mail in self.shared.registry.close(&self.gid, &mut self.mailbox) {
-            requests::respond(mail.reply, Err(RequestError::ShuttingDown));
+            requests::respond(mail.reply, Err(error.clone()));
         }
     }
 

@@ -24,7 +24,19 @@ pub(crate) struct Mail {
 }
 
 /// Where an answer goes; `None`: nobody waits for one.
-pub(crate) type Reply = Option<oneshot::Sender<Result<Receipt, RequestError>>>;
+pub(crate) type Reply = Option<oneshot::Sender<Result<Answer, RequestError>>>;
+
+/// Where the result goes that somebody waits for.
+pub(crate) type ResultSender = oneshot::Sender<Result<Receipt, RequestError>>;
+
+/// The request is carried out, durably.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// That is all.
+    Accepted,
+    /// The result comes later.
+    ResultFollows(oneshot::Receiver<Result<Receipt, RequestError>>),
+}
 
 #[derive(Debug)]
 pub(crate) enum Ask {

@@ -6,8 +6,10 @@ use escrow_txn::{
     Txn, apply, check_repeat,
 };
 
+use tokio::sync::oneshot;
+
 use super::{Asked, Driver, Held, Lost};
-use crate::registry::{Ask, Claimed, Mail, Reply};
+use crate::registry::{Answer, Ask, Claimed, Mail, Reply};
 use crate::{Receipt, RequestError};
 
 impl Driver {
@@ -123,8 +125,12 @@ impl Driver {
     pub(super) fn send_replies(&mut self) {
         for (reply, asked) in std::mem::take(&mut self.replies) {
             match asked {
-                Asked::Receipt => respond(reply, Ok(Receipt::Accepted)),
-                Asked::Result => self.waiters.push(reply),
+                Asked::Receipt => respond(reply, Ok(Answer::Accepted)),
+                Asked::Result => {
+                    let (waiter, result) = oneshot::channel();
+                    respond(reply, Ok(Answer::ResultFollows(result)));
+                    self.waiters.push(waiter);
+                }
             }
         }
     }
@@ -133,11 +139,12 @@ impl Driver {
     pub(super) fn tell_waiters(&mut self) {
         let Some(held) = &self.held else { return };
         let Progress { status, reason, .. } = &held.drive.txn().progress;
-        for reply in std::mem::take(&mut self.waiters) {
+        for waiter in std::mem::take(&mut self.waiters) {
             let (status, reason) = (*status, reason.clone());
             let receipt =
                 if status.is_final() { Receipt::Ended { status, reason } } else { Receipt::Waiting { status, reason } };
-            respond(reply, Ok(receipt));
+            // The caller may have gone; what was done stays done.
+            let _ = waiter.send(Ok(receipt));
         }
     }
 }
@@ -155,7 +162,7 @@ impl From<Lost> for Failed {
     }
 }
 
-pub(super) fn respond(reply: Reply, answer: Result<Receipt, RequestError>) {
+pub(super) fn respond(reply: Reply, answer: Result<Answer, RequestError>) {
     if let Some(reply) = reply {
         // The caller may have gone; what was done stays done.
         let _ = reply.send(answer);

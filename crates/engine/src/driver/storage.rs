@@ -120,9 +120,11 @@ impl Driver {
     pub(super) async fn lost(&mut self, error: RequestError) {
         self.held = None;
         self.calls.clear();
-        let replies = std::mem::take(&mut self.replies).into_iter().map(|(reply, _)| reply);
-        for reply in replies.chain(std::mem::take(&mut self.waiters)) {
+        for (reply, _) in std::mem::take(&mut self.replies) {
             respond(reply, Err(error.clone()));
+        }
+        for waiter in std::mem::take(&mut self.waiters) {
+            let _ = waiter.send(Err(error.clone()));
         }
         let due_at = self.shared.clock.now().plus(RETAKE_AFTER);
         self.shared.store.release(&self.gid, due_at).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use escrow_engine::RequestError;
 use escrow_txn::{Gid, Pattern};
 use tokio::task::JoinSet;
 
@@ -83,4 +84,17 @@ async fn no_conflict_is_told_before_the_decision_it_tells_of_is_durable() {
     settle().await;
     assert!(world.script.called().is_empty(), "no cancel leaves before the decision is durable");
     held_back(&world, asked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submit_that_never_became_durable_is_not_told_to_be_under_way() {
+    let world = World::new();
+    world.memory().hold_sync();
+    for wait_result in [false, true] {
+        let mut saga = begin("g", Pattern::Saga, 1);
+        saga.options.wait_result = wait_result;
+        // The caller is kept for as long as one may be kept, and then told that nobody knows.
+        let answer = world.coordinator.submit(saga).await;
+        assert!(matches!(answer, Err(RequestError::Interrupted { .. })), "{answer:?}");
+    }
 }
