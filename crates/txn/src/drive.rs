@@ -257,6 +257,7 @@ fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>) -> Res
 pub(crate) fn decide_forward(drive: &mut Drive) {
     drive.txn.progress.status = Status::Submitted;
     drive.txn.progress.attention = None;
+    // Somebody decided while the question was on its way: its answer no longer counts.
     drive.in_flight.remove(&CallId::CHECK_BACK);
 }
 

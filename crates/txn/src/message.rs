@@ -53,9 +53,6 @@ pub(crate) fn answered(drive: &mut Drive, answer: &Answer, moment: Moment) {
     if answer.call != CallId::CHECK_BACK {
         return record(drive, answer, moment);
     }
-    if drive.txn.progress.status != Status::Prepared {
-        return; // Somebody decided while the question was on its way.
-    }
     match answer.outcome {
         BranchOutcome::Done => {
             record(drive, answer, moment);

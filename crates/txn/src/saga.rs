@@ -125,9 +125,8 @@ pub(crate) fn finished(drive: &Drive) -> Option<Status> {
         Status::Submitted => {
             progress.branches.iter().all(|b| b.forward.status == OpStatus::Done).then_some(Status::Committed)
         }
-        Status::Aborting => {
-            (!has_action_in_flight(drive) && uncompensated(drive).is_empty()).then_some(Status::Aborted)
-        }
+        // An action on its way is in reach and not compensated.
+        Status::Aborting => uncompensated(drive).is_empty().then_some(Status::Aborted),
         Status::Prepared | Status::Committed | Status::Aborted | Status::Stopped => None,
     }
 }

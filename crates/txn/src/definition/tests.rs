@@ -155,6 +155,20 @@ fn branches() -> impl Strategy<Value = Vec<Branch>> {
 
 proptest! {
     #[test]
+    fn every_field_of_every_step_is_in_the_digest(steps in branches(), at in any::<prop::sample::Index>(), field in 0..4) {
+        prop_assume!(!steps.is_empty());
+        let mut other = steps.clone();
+        let step = &mut other[at.index(steps.len())];
+        match field {
+            0 => step.id = BranchId::parse(format!("{}c", step.id)).unwrap(),
+            1 => step.forward_url.push('c'),
+            2 => step.backward_url.push('c'),
+            _ => step.payload = Bytes::from([&step.payload[..], b"c"].concat()),
+        }
+        prop_assert_ne!(Digest::of(Pattern::Saga, &steps), Digest::of(Pattern::Saga, &other));
+    }
+
+    #[test]
     fn only_equal_steps_in_equal_order_have_equal_digests(a in branches(), b in branches()) {
         prop_assert_eq!(Digest::of(Pattern::Saga, &a) == Digest::of(Pattern::Saga, &b), a == b);
     }
