@@ -19,7 +19,7 @@ pub(super) enum Move {
     Late,
     /// The coordinator dies and another one loads what is durable.
     Crash,
-    /// The initiator decides forward, or says so again; with the options that pattern takes along.
+    /// The initiator decides forward, or says so again; with a step if there is none yet, and a delay of a message.
     Submit,
     /// The initiator decides back, or says so again.
     Abort,
@@ -75,7 +75,10 @@ impl World {
             Move::Wake => return self.wake(),
             Move::Answer(call, outcome) => Event::Answer(answer(call, outcome)),
             Move::StaleAnswer => return self.stale_answer(),
-            Move::Submit => Event::Submit { amendment: self.amendment(), branches: Vec::new() },
+            Move::Submit => {
+                let missing = self.def().branches.is_empty().then(|| branch(0));
+                Event::Submit { amendment: self.amendment(), branches: missing.into_iter().collect() }
+            }
             Move::Abort => Event::Abort { reason: None },
             Move::Register(index) => Event::Register(branch(index)),
             Move::RegisterOther => {

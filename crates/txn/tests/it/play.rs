@@ -1,5 +1,6 @@
 //! Plays a script: applies what happens, does what the rules say, and compares.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -156,8 +157,9 @@ impl Stage {
         if let Some(progress) = step.commit_first {
             let reach = Some(self.reach(&progress.reach));
             seen.push(Output::Store { status: progress.status, reach });
+            let def = self.stored_definition();
             self.drive.stored(progress);
-            self.stored = Some(self.drive.txn().clone());
+            self.stored = Some(Txn { def: Arc::new(def), ..self.drive.txn().clone() });
         }
         for call in step.calls {
             self.drive.calling(call);
@@ -165,6 +167,14 @@ impl Stage {
         }
         seen.extend(self.rest());
         Ok(seen)
+    }
+
+    /// What the store holds after the next commit: a definition is written once, later branches are appended.
+    fn stored_definition(&self) -> Definition {
+        let Some(stored) = &self.stored else { return Definition::clone(&self.drive.txn().def) };
+        let mut def = Definition::clone(&stored.def);
+        def.branches.extend_from_slice(self.drive.added());
+        def
     }
 
     /// What there is to see while nothing happens.
