@@ -131,13 +131,15 @@ fn start_logs(log: LogConfig) {
     }
 }
 
-/// Says on standard output where the coordinator is, for people and for programs that started it.
+/// Says on standard output where the coordinator is, for people and for programs that started it. Nobody has to listen.
 fn announce(server: &Server) -> io::Result<()> {
     let data = std::path::absolute(server.data()).unwrap_or_else(|_| server.data().to_owned());
+    let greeting = format!("listening on http://{}\ndata in {}\n", server.address(), data.display());
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{}", server.address())?;
-    writeln!(out, "data in {}", data.display())?;
-    out.flush()
+    match out.write_all(greeting.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Ends when the process is asked to stop. It listens from now on, not only when it is waited for.
