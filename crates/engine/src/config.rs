@@ -3,6 +3,9 @@ use std::time::Duration;
 use escrow_store::OwnerEpoch;
 use escrow_txn::Defaults;
 
+/// The least that [`EngineConfig::active_bytes_max`] may be: the largest transaction has to fit.
+pub const ACTIVE_BYTES_MIN: usize = 16 * 1024 * 1024;
+
 /// How the engine works.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -12,6 +15,9 @@ pub struct EngineConfig {
     pub owner: OwnerEpoch,
     /// Transactions in memory at once; past it new ones are refused.
     pub active_max: usize,
+    /// Bytes of payloads and URLs of the transactions in memory; past it new ones are refused and due ones put off. At least
+    /// [`ACTIVE_BYTES_MIN`].
+    pub active_bytes_max: usize,
     /// Transactions that were claimed because they were due and for which nothing has been stored since; paces recovery.
     pub claimed_max: usize,
     /// Calls on their way at once, to all targets together.
@@ -39,6 +45,7 @@ impl Default for EngineConfig {
             defaults: Defaults::default(),
             owner: OwnerEpoch(1),
             active_max: 20_000,
+            active_bytes_max: 512 * 1024 * 1024,
             claimed_max: 2_000,
             calls_max: 512,
             lane_calls_max: 64,

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::ACTIVE_BYTES_MIN;
 use crate::driver::Driver;
 use crate::due::{self, DueHint};
 use crate::lanes::{Caps, Lanes};
@@ -71,6 +72,8 @@ impl Coordinator {
     ) -> Self {
         let caps = Caps { total: config.calls_max, per_lane: config.lane_calls_max, queue: config.lane_queue_max };
         let claims = Arc::new(Semaphore::new(config.claimed_max));
+        let memory_kib = config.active_bytes_max.max(ACTIVE_BYTES_MIN) / 1024;
+        let memory = Arc::new(Semaphore::new(memory_kib.min(Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared {
             config,
             store,
@@ -82,6 +85,7 @@ impl Coordinator {
             registry: Registry::new(),
             due: DueHint::default(),
             claims,
+            memory,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),
@@ -213,7 +217,8 @@ impl Coordinator {
     }
 }
 
-fn overloaded() -> RequestError {
+/// Too much work at the moment.
+pub(crate) fn overloaded() -> RequestError {
     RequestError::Overloaded { retry_after: RETRY_AFTER }
 }
 

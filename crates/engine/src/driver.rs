@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     waiters: Vec<ResultSender>,
     /// The transaction was claimed because it was due, and nothing has been stored since.
     claim: Option<OwnedSemaphorePermit>,
+    /// The memory that the held definition takes.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// The transaction as this driver holds it.
@@ -67,6 +69,7 @@ impl Driver {
             replies: Vec::new(),
             waiters: Vec::new(),
             claim: None,
+            room: None,
         }
     }
 

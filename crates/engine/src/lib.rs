@@ -20,7 +20,7 @@ mod error;
 mod observer;
 
 pub use caller::{BranchCall, BranchCaller, BranchReply};
-pub use config::{EngineConfig, Jitter};
+pub use config::{ACTIVE_BYTES_MIN, EngineConfig, Jitter};
 pub use coordinator::{Coordinator, Receipt};
 pub use error::RequestError;
 pub use observer::{Observer, Silent};

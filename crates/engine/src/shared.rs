@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) due: DueHint,
     /// Claimed transactions that nobody has looked at yet: bounds what claiming brings into memory.
     pub(crate) claims: Arc<Semaphore>,
+    /// Room for definitions, in KiB.
+    pub(crate) memory: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     /// No new requests and no new calls; what is on its way may finish.
     pub(crate) stopping: CancellationToken,

@@ -17,9 +17,9 @@ use crate::outcome::{REPLY_BYTES_MAX, outcome_of};
 use crate::target::Target;
 use crate::{ConnectError, Connector, EgressPolicy, Resolve, SystemResolver, request};
 
-/// How long an unused connection is kept. Shorter than what servers allow as a rule: a call that meets a connection on
-/// the point of closing would come back unknown.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an unused connection is kept. Shorter than what servers allow as a rule (5 s in Node, 60 s and more elsewhere):
+/// a call that meets a connection on the point of closing would come back unknown.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Unused connections kept for one host; as many as one lane makes calls at once.
 const IDLE_PER_HOST: usize = 64;
 /// Bytes of a reply's header.

@@ -293,6 +293,11 @@ impl Definition {
         crate::saga::check_orders(self)
     }
 
+    /// About how much memory it takes: what its sender chose the size of.
+    pub fn bytes(&self) -> usize {
+        self.custom_data.len() + self.check_back_url.len() + self.branches.iter().map(Branch::bytes).sum::<usize>()
+    }
+
     fn check_ids_unique(&self) -> Result<(), InvalidDefinition> {
         let mut ids: Vec<_> = self.branches.iter().map(|b| &b.id).collect();
         ids.sort_unstable();
@@ -304,6 +309,11 @@ impl Definition {
 }
 
 impl Branch {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.payload.len() + self.forward_url.len() + self.backward_url.len()
+    }
+
     /// Checks the limits of one branch.
     ///
     /// # Errors

@@ -1,14 +1,17 @@
 //! What a driver is asked, and what it answers.
 
+use std::sync::Arc;
+
 use escrow_store::Versioned;
 use escrow_txn::{
-    Amendment, Begin, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, RepeatRefused, Request,
-    Txn, apply, check_repeat,
+    Amendment, Begin, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, Registration,
+    RepeatRefused, Request, Txn, apply, check_repeat,
 };
 
 use tokio::sync::oneshot;
 
 use super::{Asked, Driver, Held, Lost};
+use crate::coordinator::overloaded;
 use crate::registry::{Answer, Ask, Claimed, Mail, Reply};
 use crate::{Receipt, RequestError};
 
@@ -22,15 +25,15 @@ impl Driver {
         };
         let handled = match ask {
             Ask::Due(claimed) => {
-                self.take_over(*claimed);
+                if self.take_over(*claimed).is_err() {
+                    self.put_off().await?;
+                }
                 Ok(asked)
             }
             Ask::Prepare(begin) => self.begin(*begin, Request::Prepare).await.map(|()| asked),
             Ask::Submit(begin) => self.begin(*begin, Request::Submit).await.map(|()| asked),
             Ask::Abort(abort) => self.abort(abort).await,
-            Ask::Register(registration) => {
-                self.event(Some(registration.pattern), Event::Register(registration.branch)).await.map(|()| asked)
-            }
+            Ask::Register(registration) => self.register(*registration).await.map(|()| asked),
             Ask::RetryNow => self.event(None, Event::RetryNow).await.map(|()| asked),
             Ask::OrderAbort(operator) => self.order(operator, Event::OrderAbort).await.map(|()| asked),
             Ask::ForceStop(operator) => self.order(operator, Event::ForceStop).await.map(|()| asked),
@@ -47,18 +50,34 @@ impl Driver {
     }
 
     /// A claimed transaction arrives. What is held already is newer, or the same.
-    fn take_over(&mut self, claimed: Claimed) {
+    fn take_over(&mut self, claimed: Claimed) -> Result<(), Failed> {
+        self.claim = Some(claimed.permit);
         let known = self.held.as_ref().is_some_and(|h| h.version >= claimed.txn.version);
         if !known {
-            self.hold(claimed.txn);
+            self.hold(claimed.txn)?;
         }
-        self.claim = Some(claimed.permit);
         self.fold(Event::Wake);
+        Ok(())
     }
 
-    pub(super) fn hold(&mut self, txn: Versioned<Txn>) {
+    pub(super) fn hold(&mut self, txn: Versioned<Txn>) -> Result<(), Failed> {
+        self.room = None;
+        self.make_room(txn.value.def.bytes())?;
         let drive = Drive::load(txn.value, self.shared.config.defaults);
         self.held = Some(Held { drive, version: txn.version });
+        Ok(())
+    }
+
+    /// Reserves memory for this much more of the definition.
+    pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), Failed> {
+        let kib = u32::try_from(1 + bytes / 1024).unwrap_or(u32::MAX);
+        let more =
+            Arc::clone(&self.shared.memory).try_acquire_many_owned(kib).map_err(|_| Failed::Refused(overloaded()))?;
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        Ok(())
     }
 
     /// Begins, or repeats, or decides.
@@ -94,6 +113,11 @@ impl Driver {
         let event = Event::Submit { amendment, branches: def.branches };
         apply(&mut held.drive, event, self.shared.moment())
             .map_err(|source| Failed::Refused(RequestError::Illegal { gid: self.gid.clone(), source }))
+    }
+
+    async fn register(&mut self, registration: Registration) -> Result<(), Failed> {
+        self.make_room(registration.branch.bytes())?;
+        self.event(Some(registration.pattern), Event::Register(registration.branch)).await
     }
 
     async fn abort(&mut self, abort: escrow_txn::Abort) -> Result<Asked, Failed> {

@@ -16,12 +16,12 @@ const RETAKE_AFTER: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Holds the stored transaction, if it is not held yet. Whether there is one.
-    pub(super) async fn load(&mut self) -> Result<bool, Lost> {
+    pub(super) async fn load(&mut self) -> Result<bool, Failed> {
         if self.held.is_none() {
             match self.shared.store.load(&self.gid).await {
-                Ok(Some(txn)) => self.hold(txn),
+                Ok(Some(txn)) => self.hold(txn)?,
                 Ok(None) => return Ok(false),
-                Err(error) => return Err(self.store_failed(error)),
+                Err(error) => return Err(Failed::Lost(self.store_failed(error))),
             }
         }
         Ok(true)
@@ -29,6 +29,7 @@ impl Driver {
 
     /// Creates the transaction, or holds the one that has its gid. Whether it was created.
     pub(super) async fn create(&mut self, def: Definition, submitted: bool) -> Result<bool, Failed> {
+        self.make_room(def.bytes())?;
         let shared = &self.shared;
         let mut drive = Drive::begin(def, submitted, shared.config.defaults);
         let step = next(&drive, drive.txn().def.created_at);
@@ -43,7 +44,7 @@ impl Driver {
                 Ok(true)
             }
             Ok(Created::Exists(txn)) => {
-                self.hold(*txn);
+                self.hold(*txn)?;
                 Ok(false)
             }
             Err(StoreError::Busy) => Err(Failed::Refused(RequestError::Overloaded { retry_after: RETAKE_AFTER })),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use escrow_engine::{EngineConfig, Receipt, RequestError};
+use escrow_engine::{ACTIVE_BYTES_MIN, EngineConfig, Receipt, RequestError};
 use escrow_txn::{Pattern, Status};
 use tokio::task::JoinSet;
 
-use crate::world::{Answer, World, begin, settle, waiting};
+use crate::world::{Answer, World, begin, eventually, settle, waiting};
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_hangs_delays_only_its_own() {
@@ -36,4 +36,29 @@ async fn a_submit_past_the_room_there_is_is_refused_and_stores_nothing() {
     assert_eq!(world.writes(), 1);
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.coordinator.submit(begin("b", Pattern::Saga, 1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn payloads_past_the_memory_there_is_are_refused_and_due_ones_put_off() {
+    let world = World::with(EngineConfig { active_bytes_max: ACTIVE_BYTES_MIN, ..EngineConfig::default() });
+    world.script.answer("s1/forward", &[Answer::Slow(Duration::from_secs(10)); 20]);
+    let large = |number: usize| {
+        let mut saga = begin(&format!("g{number}"), Pattern::Saga, 1);
+        saga.branches[0].payload = vec![b'x'; 2 * 1024 * 1024 - 1024].into();
+        saga.options.request_timeout = Some(Duration::from_secs(20));
+        saga
+    };
+    let mut accepted = 0;
+    while world.coordinator.submit(large(accepted)).await.is_ok() {
+        accepted += 1;
+    }
+    assert_eq!(accepted, 8, "as many as fit");
+    assert_eq!(world.writes(), 8, "a refused one is not stored");
+    // All of them are due at once after a crash, and no more than fit are taken up at a time.
+    let world = world.crash().await;
+    for number in 0..accepted {
+        let gid = format!("g{number}");
+        eventually(|| async { world.status(&gid).await == Status::Committed }).await;
+    }
+    world.coordinator.submit(large(99)).await.unwrap();
 }
