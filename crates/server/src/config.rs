@@ -18,6 +18,9 @@ use crate::codes::Code;
 pub use load::{ConfigFile, Sources};
 pub use raw::{DEFAULT_TOML, RawConfig, RawDrive, RawHttp, RawLog, RawTransactions};
 
+/// Bytes of a MiB.
+const MIB: usize = 1024 * 1024;
+
 /// The settings in force, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -215,6 +218,7 @@ fn engine(transactions: &RawTransactions, drive: &RawDrive) -> Result<EngineConf
         )?,
         retention: (retention_days > 0).then(|| Duration::from_secs(retention_days * 24 * 60 * 60)),
         active_max: count("drive.active_max", drive.active_max, 1..=10_000_000)?,
+        active_bytes_max: count("drive.active_mib_max", drive.active_mib_max, 16..=1_000_000)? * MIB,
         claimed_max: count("drive.claimed_max", drive.claimed_max, 1..=drive.active_max)?,
         calls_max: count("drive.calls_max", drive.calls_max, 1..=100_000)?,
         lane_calls_max: count("drive.calls_per_host_max", drive.calls_per_host_max, 1..=drive.calls_max)?,

@@ -64,6 +64,7 @@ pub struct RawTransactions {
 #[allow(missing_docs)]
 pub struct RawDrive {
     pub active_max: u64,
+    pub active_mib_max: u64,
     pub claimed_max: u64,
     pub calls_max: u64,
     pub calls_per_host_max: u64,

@@ -24,8 +24,8 @@ fn the_default_file_is_complete_and_passes_its_own_checks() {
     assert_eq!(config.engine.retention, defaults.retention);
     assert_eq!(config.engine.wait_result_max, defaults.wait_result_max);
     assert_eq!(
-        (config.engine.active_max, config.engine.claimed_max, config.engine.calls_max),
-        (defaults.active_max, defaults.claimed_max, defaults.calls_max)
+        (config.engine.active_max, config.engine.active_bytes_max, config.engine.claimed_max, config.engine.calls_max),
+        (defaults.active_max, defaults.active_bytes_max, defaults.claimed_max, defaults.calls_max)
     );
     assert_eq!(
         (config.engine.lane_calls_max, config.engine.lane_queue_max),
