@@ -8,11 +8,10 @@
 mod load;
 mod participant;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::coordinator::Coordinator;
 
 use load::Load;
 use participant::Participant;
@@ -22,45 +21,6 @@ const ACKNOWLEDGED_PER_CYCLE: u64 = 250;
 const CLIENTS: usize = 32;
 /// How long anything may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A coordinator process; killed when dropped.
-struct Coordinator {
-    child: Child,
-    address: String,
-}
-
-impl Coordinator {
-    fn start(home: &Path, listen: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_escrow"))
-            .env_clear()
-            .current_dir(home)
-            .args(["serve", "--listen", listen, "--data", "data", "--retry-cap-seconds", "2", "--log-level", "error"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut next = |before: &str| lines.next().unwrap().unwrap().strip_prefix(before).unwrap().to_owned();
-        let (address, _data) = (next("listening on http://"), next("data in "));
-        Self { child, address }
-    }
-
-    /// SIGKILL, and another process on the same data and port. How long until that one serves.
-    fn kill_and_restart(self, home: &Path) -> (Self, Duration) {
-        let address = self.address.clone();
-        drop(self);
-        let killed_at = Instant::now();
-        let next = Self::start(home, &address);
-        (next, killed_at.elapsed())
-    }
-}
-
-impl Drop for Coordinator {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_kill() {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod coordinator;
 mod demo;
+mod dtmcli;
 mod kill;
 mod serve;

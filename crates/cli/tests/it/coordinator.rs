@@ -1,0 +1,45 @@
+//! `escrow serve` as a child process, with the default settings but for a short cap on waits between retries.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A coordinator process; killed when dropped.
+pub(crate) struct Coordinator {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Coordinator {
+    pub(crate) fn start(home: &Path, listen: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_escrow"))
+            .env_clear()
+            .current_dir(home)
+            .args(["serve", "--listen", listen, "--data", "data", "--retry-cap-seconds", "2", "--log-level", "error"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = |before: &str| lines.next().unwrap().unwrap().strip_prefix(before).unwrap().to_owned();
+        let (address, _data) = (next("listening on http://"), next("data in "));
+        Self { child, address }
+    }
+
+    /// SIGKILL, and another process on the same data and port. How long until that one serves.
+    pub(crate) fn kill_and_restart(self, home: &Path) -> (Self, Duration) {
+        let address = self.address.clone();
+        drop(self);
+        let killed_at = Instant::now();
+        let next = Self::start(home, &address);
+        (next, killed_at.elapsed())
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
