@@ -69,17 +69,19 @@ impl App {
 
     async fn route(&self, route: Route, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ApiError> {
         let coordinator = &self.coordinator;
+        let (head, body) = request.into_parts();
+        let query = head.uri.query().unwrap_or_default();
         let reply = match route {
             Route::NewGid => dtm::new_gid(),
-            Route::Prepare => dtm::prepare(coordinator, &self.read(request).await?).await?,
-            Route::Submit => dtm::submit(coordinator, &self.read(request).await?).await?,
-            Route::Abort => dtm::abort(coordinator, &self.read(request).await?).await?,
+            Route::Prepare => dtm::prepare(coordinator, &head.headers, &self.read(body).await?).await?,
+            Route::Submit => dtm::submit(coordinator, &head.headers, &self.read(body).await?).await?,
+            Route::Abort => dtm::abort(coordinator, &self.read(body).await?).await?,
             Route::RegisterBranch | Route::RegisterTccBranch | Route::RegisterXaBranch => {
-                dtm::register(coordinator, &self.read(request).await?).await?
+                dtm::register(coordinator, &self.read(body).await?).await?
             }
-            Route::ForceStop => dtm::force_stop(coordinator, &self.read(request).await?).await?,
-            Route::Query => dtm::query(coordinator, request.uri().query().unwrap_or_default()).await?,
-            Route::All => dtm::all(coordinator, request.uri().query().unwrap_or_default()).await?,
+            Route::ForceStop => dtm::force_stop(coordinator, &self.read(body).await?).await?,
+            Route::Query => dtm::query(coordinator, query).await?,
+            Route::All => dtm::all(coordinator, query).await?,
             Route::Version => dtm::version(),
             Route::Ping => dtm::ping(),
             Route::Healthz => return Ok(answer::respond(200, JSON, r#"{"status":"ok"}"#)),
@@ -96,9 +98,9 @@ impl App {
         Ok(answer::of_reply(reply))
     }
 
-    async fn read(&self, request: Request<Incoming>) -> Result<Bytes, ApiError> {
+    async fn read(&self, body: Incoming) -> Result<Bytes, ApiError> {
         let max = self.http.body_bytes_max;
-        body::read(request.into_body(), max, self.http.body).await.map_err(|unread| ApiError::of_body(unread, max))
+        body::read(body, max, self.http.body).await.map_err(|unread| ApiError::of_body(unread, max))
     }
 
     fn counted(&self, api: &'static str, begun: Instant, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {

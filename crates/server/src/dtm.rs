@@ -6,6 +6,7 @@ use escrow_engine::Coordinator;
 use escrow_store::{Cursor, ListQuery, PAGE_MAX, TxnSummary};
 use escrow_txn::Operator;
 use escrow_wire::dtm::{self, DecodeError, ListedTxn, Reply};
+use http::HeaderMap;
 
 use crate::answer::{self, ApiError, Asked};
 use crate::gid;
@@ -19,14 +20,14 @@ pub(crate) fn new_gid() -> Reply {
     Reply::new_gid(&gid::new_gid())
 }
 
-pub(crate) async fn prepare(coordinator: &Coordinator, body: &[u8]) -> Result<Reply, ApiError> {
-    let begin = dtm::decode_begin(body)?;
+pub(crate) async fn prepare(coordinator: &Coordinator, headers: &HeaderMap, body: &[u8]) -> Result<Reply, ApiError> {
+    let begin = dtm::decode_begin_with(body, |name| header(headers, name))?;
     coordinator.prepare(begin).await.map_err(|error| ApiError::of_request(Asked::Prepare, &error))?;
     Ok(Reply::success())
 }
 
-pub(crate) async fn submit(coordinator: &Coordinator, body: &[u8]) -> Result<Reply, ApiError> {
-    let begin = dtm::decode_begin(body)?;
+pub(crate) async fn submit(coordinator: &Coordinator, headers: &HeaderMap, body: &[u8]) -> Result<Reply, ApiError> {
+    let begin = dtm::decode_begin_with(body, |name| header(headers, name))?;
     let receipt = coordinator.submit(begin).await.map_err(|error| ApiError::of_request(Asked::Submit, &error))?;
     Ok(answer::submitted(&receipt))
 }
@@ -66,8 +67,15 @@ pub(crate) async fn all(coordinator: &Coordinator, query: &str) -> Result<Reply,
         return Ok(dtm::encode_all_of_gid(found.as_ref().map(|found| &found.value), &all.position));
     }
     let limit = all.limit.min(NonZeroU32::new(PAGE_MAX).unwrap_or(NonZeroU32::MIN));
-    let list =
-        ListQuery { after: position(&all.position)?, business_key: all.business_key, ..ListQuery::newest(limit) };
+    let list = ListQuery {
+        after: position(&all.position)?,
+        statuses: all.statuses,
+        pattern: all.pattern,
+        business_key: all.business_key,
+        created_from: all.created_from,
+        created_before: all.created_before,
+        ..ListQuery::newest(limit)
+    };
     let page = coordinator.list(&list).await.map_err(|error| ApiError::of_store(&error))?;
     let rows: Vec<_> = page.items.into_iter().map(listed).collect();
     Ok(dtm::encode_all(&rows, page.next.map(|cursor| cursor.to_text()).as_deref()))
@@ -79,6 +87,11 @@ pub(crate) fn version() -> Reply {
 
 pub(crate) fn ping() -> Reply {
     Reply::pong()
+}
+
+/// A header of the request, to be passed on. One that is no text cannot be.
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    String::from_utf8(headers.get(name)?.as_bytes().to_vec()).ok()
 }
 
 fn position(text: &str) -> Result<Option<Cursor>, DecodeError> {

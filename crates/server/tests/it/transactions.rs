@@ -185,3 +185,69 @@ async fn a_call_to_the_coordinator_itself_never_leaves() {
     let answer = &record.value.history[0].answer;
     assert_eq!(answer, "calls to this address are not allowed: it is the coordinator itself");
 }
+
+#[tokio::test]
+async fn a_list_shows_only_what_all_its_filters_let_through() {
+    let server = TestServer::start().await;
+    for (gid, trans_type, end) in
+        [("t1", "tcc", "abort"), ("t2", "tcc", "forceStop"), ("t3", "tcc", ""), ("x1", "xa", ""), ("s1", "saga", "")]
+    {
+        let route = if trans_type == "saga" { "submit" } else { "prepare" };
+        assert_eq!(server.dtm(route, json!({ "gid": gid, "trans_type": trans_type })).await.status, 200);
+        if !end.is_empty() {
+            assert_eq!(server.dtm(end, json!({ "gid": gid, "trans_type": trans_type })).await.status, 200);
+        }
+    }
+    server.wait_for("t1", "failed").await;
+    server.wait_for("s1", "succeed").await;
+    let created = async |gid| {
+        let found = server.server.query(&escrow_txn::Gid::parse(gid).unwrap()).await.unwrap().unwrap();
+        found.value.def.created_at.as_micros() / 1_000
+    };
+    let (first, last) = (created("t1").await, created("s1").await);
+    for (filter, expected) in [
+        ("status=failed".to_owned(), "t2 t1"),
+        ("status=prepared".to_owned(), "x1 t3"),
+        ("status=succeed".to_owned(), "s1"),
+        ("status=aborting".to_owned(), ""),
+        ("transType=tcc".to_owned(), "t3 t2 t1"),
+        ("transType=tcc&status=prepared".to_owned(), "t3"),
+        ("transType=msg".to_owned(), ""),
+        (format!("createTimeStart={first}&createTimeEnd={last}"), "s1 x1 t3 t2 t1"),
+        (format!("createTimeStart={first}&createTimeEnd={last}&transType=xa"), "x1"),
+        (format!("createTimeStart={}", last + 1), ""),
+        (format!("createTimeEnd={}", first - 1), ""),
+    ] {
+        let page = server.get(&format!("/api/dtmsvr/all?{filter}")).await.json();
+        let rows = page["transactions"].as_array().unwrap();
+        let gids: Vec<_> = rows.iter().map(|row| row["gid"].as_str().unwrap()).collect();
+        assert_eq!((gids.join(" ").as_str(), &page["next_position"]), (expected, &json!("")), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_the_request_are_passed_on_and_their_values_are_masked() {
+    let server = TestServer::start().await;
+    for (gid, route) in [("g1", "prepare"), ("g2", "submit")] {
+        let body = json!({
+            "gid": gid, "trans_type": "msg", "query_prepared": "http://127.0.0.1:1/", "custom_data": "{\"delay\":100}",
+            "steps": [{ "action": "http://127.0.0.1:1/" }], "passthrough_headers": ["Authorization", "x-absent"],
+            "branch_headers": { "x-own": "value" },
+        })
+        .to_string();
+        let head = format!(
+            "POST /api/dtmsvr/{route} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\
+             AUTHORIZATION: Bearer secret\r\n\r\n",
+            body.len()
+        );
+        assert_eq!(server.send(head + &body).await.status, 200);
+        let record = server.server.query(&escrow_txn::Gid::parse(gid).unwrap()).await.unwrap().unwrap();
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [header("Authorization", "Bearer secret"), header("x-own", "value")];
+        assert_eq!(record.value.options().branch_headers, expected);
+        let shown = server.query(gid).await;
+        let masked = json!({ "Authorization": "***", "x-own": "***" });
+        assert_eq!(shown["transaction"]["branch_headers"], masked);
+        assert!(!shown.to_string().contains("secret"));
+    }
+}

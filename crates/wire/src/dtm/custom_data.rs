@@ -48,7 +48,7 @@ impl CustomData {
         match pattern {
             Pattern::Saga => {
                 let custom = read::<OfSaga>(pattern, text)?;
-                Ok(Self { concurrent: custom.concurrent, orders: custom.orders.0, delay: None })
+                Ok(Self { concurrent: custom.concurrent, orders: custom.orders.steps()?, delay: None })
             }
             Pattern::Message => {
                 let custom = read::<OfMessage>(pattern, text)?;
@@ -69,7 +69,7 @@ type Earlier = List<u16, { limits::ORDERS_MAX }>;
 /// The orders of a saga's steps: from the number of a step, counted from 0, to those it waits for. PHP writes a map whose
 /// keys are 0, 1, 2, ... as a list.
 #[derive(Debug, Default)]
-struct Orders(Vec<Vec<u16>>);
+struct Orders(Vec<Earlier>);
 
 impl Orders {
     fn set<E: Error>(&mut self, step: usize, earlier: Option<Earlier>) -> Result<(), E> {
@@ -77,10 +77,14 @@ impl Orders {
             return Err(E::custom(format_args!("step {step} is past the {} allowed", limits::BRANCHES_MAX)));
         }
         if self.0.len() <= step {
-            self.0.resize(step + 1, Vec::new());
+            self.0.resize_with(step + 1, Earlier::default);
         }
-        self.0[step] = earlier.unwrap_or_default().0;
+        self.0[step] = earlier.unwrap_or_default();
         Ok(())
+    }
+
+    fn steps(self) -> Result<Vec<Vec<u16>>, DecodeError> {
+        self.0.into_iter().map(|earlier| earlier.entries("the list of a step in orders")).collect()
     }
 }
 
@@ -176,6 +180,13 @@ mod tests {
         assert!(saga(r#"{"orders":{"18446744073709551615":[0]}}"#).is_err());
         assert!(saga(r#"{"orders":{"1000":[0]}}"#).is_err());
         assert_eq!(saga(r#"{"orders":{"999":[0]}}"#).unwrap().orders.len(), 1_000);
+    }
+
+    #[test]
+    fn one_step_cannot_wait_for_more_than_all_steps_may() {
+        let of = |count: usize| saga(&format!(r#"{{"orders":{{"1":[{}]}}}}"#, vec!["0"; count].join(",")));
+        assert_eq!(of(limits::ORDERS_MAX).unwrap().orders[1].len(), limits::ORDERS_MAX);
+        assert_eq!(of(limits::ORDERS_MAX + 1).unwrap_err().code(), "too_large");
     }
 
     #[test]

@@ -36,6 +36,16 @@ pub enum DecodeError {
         /// How large it may be.
         max: usize,
     },
+    /// A list or map has more entries than it may have.
+    #[error("{what} has {count} entries, at most {max} are allowed")]
+    TooMany {
+        /// Which one.
+        what: &'static str,
+        /// How many entries it has.
+        count: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// There is no gid, or an empty one.
     #[error("no gid specified")]
     NoGid,
@@ -150,6 +160,7 @@ macro_rules! codes {
 codes! {
     Malformed => "malformed_body",
     TooLarge => "too_large",
+    TooMany => "too_large",
     NoGid => "no_gid",
     InvalidGid => "invalid_gid",
     InvalidBranchId => "invalid_branch_id",
@@ -172,7 +183,7 @@ impl DecodeError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed { body: Body::Registration, .. } => 400,
-            Self::TooLarge { .. } => 413,
+            Self::TooLarge { .. } | Self::TooMany { .. } => 413,
             Self::NotSupported { .. } => 501,
             _ => 500,
         }

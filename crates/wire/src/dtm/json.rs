@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::DecodeError;
+
 /// Declares a struct that is read from a JSON object: keys match whatever their case, `null` leaves a field at its
 /// default, unknown keys are skipped, and a known key may come only once.
 macro_rules! object {
@@ -153,14 +155,29 @@ impl<'de> Visitor<'de> for Skipped {
     }
 }
 
-/// A list of at most `MAX` entries; `null` among them is the default.
+/// A list of which at most `MAX` entries are kept and all are counted; `null` among them is the default.
 #[derive(Debug)]
-pub(super) struct List<T, const MAX: usize>(pub(super) Vec<T>);
+pub(super) struct List<T, const MAX: usize> {
+    kept: Vec<T>,
+    count: usize,
+}
 
 impl<T, const MAX: usize> Default for List<T, MAX> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { kept: Vec::new(), count: 0 }
     }
+}
+
+impl<T, const MAX: usize> List<T, MAX> {
+    /// The entries, if there are not too many; `what` names the list.
+    pub(super) fn entries(self, what: &'static str) -> Result<Vec<T>, DecodeError> {
+        within(what, self.count, MAX)?;
+        Ok(self.kept)
+    }
+}
+
+fn within(what: &'static str, count: usize, max: usize) -> Result<(), DecodeError> {
+    if count > max { Err(DecodeError::TooMany { what, count, max }) } else { Ok(()) }
 }
 
 impl<'de, T: Deserialize<'de> + Default, const MAX: usize> Deserialize<'de> for List<T, MAX> {
@@ -179,20 +196,33 @@ impl<'de, T: Deserialize<'de> + Default, const MAX: usize> Visitor<'de> for List
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = seq.next_element::<Option<T>>()? {
-            if list.len() == MAX {
-                return Err(Error::custom(format_args!("more than {MAX} entries")));
-            }
-            list.push(entry.unwrap_or_default());
+        let mut list = List::default();
+        while list.count < MAX {
+            let Some(entry) = seq.next_element::<Option<T>>()? else { return Ok(list) };
+            list.kept.push(entry.unwrap_or_default());
+            list.count += 1;
         }
-        Ok(List(list))
+        while seq.next_element::<Skipped>()?.is_some() {
+            list.count += 1;
+        }
+        Ok(list)
     }
 }
 
-/// A map of at most `MAX` texts, in the order given; `[]` is an empty one.
+/// A map of texts in the order given, of which at most `MAX` are kept and all are counted; `[]` is an empty one.
 #[derive(Debug, Default)]
-pub(super) struct TextMap<const MAX: usize>(pub(super) Vec<(String, String)>);
+pub(super) struct TextMap<const MAX: usize> {
+    kept: Vec<(String, String)>,
+    count: usize,
+}
+
+impl<const MAX: usize> TextMap<MAX> {
+    /// The entries, if there are not too many; `what` names the map.
+    pub(super) fn entries(self, what: &'static str) -> Result<Vec<(String, String)>, DecodeError> {
+        within(what, self.count, MAX)?;
+        Ok(self.kept)
+    }
+}
 
 impl<'de, const MAX: usize> Deserialize<'de> for TextMap<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -210,17 +240,19 @@ impl<'de, const MAX: usize> Visitor<'de> for TextMapVisitor<MAX> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut texts = Vec::new();
-        while let Some((key, text)) = map.next_entry::<String, Option<String>>()? {
-            if texts.len() == MAX {
-                return Err(Error::custom(format_args!("more than {MAX} entries")));
-            }
-            if texts.iter().any(|(known, _)| *known == key) {
+        let mut texts = TextMap::default();
+        while texts.count < MAX {
+            let Some((key, text)) = map.next_entry::<String, Option<String>>()? else { return Ok(texts) };
+            if texts.kept.iter().any(|(known, _)| *known == key) {
                 return Err(Error::custom(format_args!("{key} is given twice")));
             }
-            texts.push((key, text.unwrap_or_default()));
+            texts.kept.push((key, text.unwrap_or_default()));
+            texts.count += 1;
         }
-        Ok(TextMap(texts))
+        while map.next_entry::<IgnoredAny, Skipped>()?.is_some() {
+            texts.count += 1;
+        }
+        Ok(texts)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

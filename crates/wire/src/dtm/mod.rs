@@ -3,7 +3,7 @@
 //! | route below `/api/dtmsvr` | in | out |
 //! |---|---|---|
 //! | `newGid` | nothing | [`Reply::new_gid`] |
-//! | `prepare`, `submit` | [`decode_begin`] | [`Reply::success`] |
+//! | `prepare`, `submit` | [`decode_begin_with`], [`decode_begin`] | [`Reply::success`] |
 //! | `abort` | [`decode_abort`] | [`Reply::success`] |
 //! | `registerBranch`, `registerTccBranch`, `registerXaBranch` | [`decode_registration`] | [`Reply::success`] |
 //! | `forceStop` | [`decode_gid_body`] | [`Reply::success`] |
@@ -19,8 +19,8 @@
 //! are passed on byte for byte.
 //!
 //! **Extensions**, ignored by DTM itself: `branches` in prepare or submit of a TCC or XA (`{branch_id, confirm, cancel,
-//! data}`, of an XA `{branch_id, url}`); `concurrent` of a TCC or XA; `business_key`; `reason` and `operator` of
-//! `forceStop`; `business_key`, `attention`, `attention_reason` and `attention_since` in replies.
+//! data}`, of an XA `{branch_id, url}`); `concurrent` of a TCC or XA; `business_key`, also as the branch header
+//! `escrow-business-key`; `reason` and `operator` of `forceStop`; `business_key`, `attention`, `attention_reason` and `attention_since` in replies.
 //!
 //! **Status codes** are DTM's: 200, 409, 425, and 500 for any other error; of the `registerBranch` family a body that
 //! cannot be read is 400. Changed on purpose: 413 for what is too large, 501 for parts of the protocol that are not
@@ -49,7 +49,7 @@ pub use force_stop::{ForceStop, decode_gid_body};
 pub use query_string::{AllQuery, decode_all, decode_query};
 pub use registration::decode_registration;
 pub use reply::Reply;
-pub use transaction::{decode_abort, decode_begin};
+pub use transaction::{decode_abort, decode_begin, decode_begin_with};
 pub use view::{ListedTxn, encode_all, encode_all_of_gid, encode_query};
 pub use words::{op_word, status_word, trans_type};
 

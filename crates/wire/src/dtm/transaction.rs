@@ -11,6 +11,9 @@ use super::json::{List, TextMap, object};
 use super::reply::cut;
 use super::{BODY_BYTES_MAX, BRANCH_HEADERS_BYTES_MAX, Body, DecodeError, REASON_BYTES_MAX};
 
+/// The branch header that holds the business key.
+const BUSINESS_KEY_HEADER: &str = "escrow-business-key";
+
 object! {
     /// What prepare and submit carry. Times are in seconds, 0 means: not said.
     struct TransactionBody {
@@ -31,6 +34,8 @@ object! {
         retry_interval: u32,
         retry_limit: u32,
         branch_headers: TextMap<{ limits::BRANCH_HEADERS_MAX }>,
+        /// Names of headers of the request itself; only old clients send some.
+        passthrough_headers: List<String, { limits::BRANCH_HEADERS_MAX }>,
         concurrent: bool,
     }
 }
@@ -65,7 +70,7 @@ object! {
     }
 }
 
-/// Reads the body of prepare or submit.
+/// Reads the body of prepare or submit, where the headers of the request say nothing.
 ///
 /// ```
 /// let body = br#"{"gid":"order-1","trans_type":"saga","payloads":["{\"amount\":30}"],
@@ -80,23 +85,43 @@ object! {
 /// [`DecodeError`]; what is lenient and what is strict stands in [`crate::dtm`]. Rules that do not need the bytes, such
 /// as a circle in the orders, are checked by whoever takes the request.
 pub fn decode_begin(body: &[u8]) -> Result<Begin, DecodeError> {
+    decode_begin_with(body, |_| None)
+}
+
+/// Reads the body of prepare or submit. `header` finds a header of the request by its name, for those that
+/// `passthrough_headers` names: they are added to every branch call, before the `branch_headers`.
+///
+/// ```
+/// let body = br#"{"gid":"order-1","trans_type":"tcc","passthrough_headers":["x-tenant"]}"#;
+/// let begin = escrow_wire::dtm::decode_begin_with(body, |name| (name == "x-tenant").then(|| "t1".to_owned()))?;
+/// assert_eq!(begin.options.branch_headers, [("x-tenant".to_owned(), "t1".to_owned())]);
+/// # Ok::<(), escrow_wire::dtm::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// See [`decode_begin`].
+pub fn decode_begin_with(body: &[u8], header: impl Fn(&str) -> Option<String>) -> Result<Begin, DecodeError> {
     let body: TransactionBody = parse(body, Body::Transaction)?;
     let gid = parse_gid(&body.gid)?;
     let pattern = parse_pattern(&body.trans_type)?;
     check_protocol(&body.protocol)?;
     let branches = match pattern {
-        Pattern::Saga | Pattern::Message => steps(pattern, body.steps.0, body.payloads.0)?,
-        Pattern::Tcc | Pattern::Xa => declared(pattern, body.branches.0)?,
+        Pattern::Saga | Pattern::Message => {
+            steps(pattern, body.steps.entries("steps")?, body.payloads.entries("payloads")?)?
+        }
+        Pattern::Tcc | Pattern::Xa => declared(pattern, body.branches.entries("branches")?)?,
     };
     check_url("query_prepared", &body.query_prepared)?;
-    check_headers(&body.branch_headers.0)?;
+    let passed_on = body.passthrough_headers.entries("passthrough_headers")?;
+    let branch_headers = headers(passed_on, body.branch_headers.entries("branch_headers")?, header)?;
     let custom = CustomData::parse(pattern, &body.custom_data)?;
+    let business_key = business_key(&body.business_key, &branch_headers)?;
     let options = Options {
         request_timeout: seconds(body.request_timeout),
         retry_interval: seconds(body.retry_interval),
         timeout_to_fail: seconds(body.timeout_to_fail),
         retry_limit: body.retry_limit,
-        branch_headers: body.branch_headers.0,
+        branch_headers,
         concurrent: match pattern {
             Pattern::Saga => custom.concurrent, // Clients also send the top-level key with a saga; DTM does not look at it.
             Pattern::Tcc | Pattern::Xa | Pattern::Message => body.concurrent,
@@ -104,7 +129,6 @@ pub fn decode_begin(body: &[u8]) -> Result<Begin, DecodeError> {
         delay: custom.delay,
         wait_result: body.wait_result,
     };
-    let business_key = parse_business_key(&body.business_key)?;
     Ok(Begin {
         gid,
         pattern,
@@ -157,7 +181,7 @@ pub(super) fn parse_gid(text: &str) -> Result<Gid, DecodeError> {
     })
 }
 
-fn parse_pattern(trans_type: &str) -> Result<Pattern, DecodeError> {
+pub(super) fn parse_pattern(trans_type: &str) -> Result<Pattern, DecodeError> {
     match trans_type {
         "saga" => Ok(Pattern::Saga),
         "tcc" => Ok(Pattern::Tcc),
@@ -263,8 +287,31 @@ pub(super) fn xa_branch(id: BranchId, url: String, payload: Bytes) -> Result<Bra
     Ok(Branch { id, forward_url: url.clone(), backward_url: url, payload })
 }
 
+/// The headers of every branch call: those of the request that are passed on, then the transaction's own.
+fn headers(
+    passed_on: Vec<String>,
+    own: Vec<(String, String)>,
+    header: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, DecodeError> {
+    let is_own = |name: &str| own.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for name in passed_on {
+        let is_known = is_own(&name) || headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name));
+        if let Some(value) = header(&name).filter(|_| !is_known) {
+            headers.push((name, value));
+        }
+    }
+    headers.extend(own);
+    check_headers(&headers)?;
+    Ok(headers)
+}
+
 /// A header line that HTTP does not allow would make every call of the transaction fail.
 fn check_headers(headers: &[(String, String)]) -> Result<(), DecodeError> {
+    let (count, max) = (headers.len(), limits::BRANCH_HEADERS_MAX);
+    if count > max {
+        return Err(DecodeError::TooMany { what: "branch_headers with the passthrough_headers", count, max });
+    }
     let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > BRANCH_HEADERS_BYTES_MAX {
         return Err(DecodeError::TooLarge { what: "branch_headers", bytes, max: BRANCH_HEADERS_BYTES_MAX });
@@ -277,6 +324,15 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), DecodeError> {
     match headers.iter().find(|header| !is_allowed(header)) {
         Some((name, _)) => Err(DecodeError::InvalidBranchHeader { name: name.clone() }),
         None => Ok(()),
+    }
+}
+
+/// The key of the body, or else of the branch header: clients that cannot add a key to the body can add a header.
+fn business_key(of_body: &str, headers: &[(String, String)]) -> Result<Option<BusinessKey>, DecodeError> {
+    let of_header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(BUSINESS_KEY_HEADER));
+    match (of_body, of_header) {
+        ("", Some((_, value))) => parse_business_key(value),
+        _ => parse_business_key(of_body),
     }
 }
 

@@ -134,8 +134,6 @@ fn size_has_a_limit_before_anything_is_read() {
     let (code, status, message) = refused(&saga_with(&format!(r#""x":"{}","#, "y".repeat(BODY_BYTES_MAX))));
     assert_eq!((code, status), ("too_large", 413));
     assert!(message.contains("at most 8388608"), "{message}");
-    let steps = "{},".repeat(limits::BRANCHES_MAX);
-    assert!(refused(&format!(r#"{{"steps":[{steps}{{}}]}}"#)).2.contains("steps: more than 1000 entries"));
     let long = "x".repeat(super::super::CUSTOM_DATA_BYTES_MAX + 1);
     assert_eq!(refused(&saga_with(&format!(r#""custom_data":"{long}","#))).1, 413);
 }
@@ -288,9 +286,85 @@ fn a_header_line_that_http_does_not_allow_is_refused() {
     assert_eq!(begin(&saga_with(r#""branch_headers":{"x-ok":"ä\t!"},"#)).options.branch_headers.len(), 1);
     let long = format!(r#""branch_headers":{{"a":"{}"}},"#, "x".repeat(BRANCH_HEADERS_BYTES_MAX));
     assert_eq!(refused(&saga_with(&long)).1, 413);
-    let many: Vec<_> = (0..33).map(|i| format!(r#""h{i}":"""#)).collect();
-    let many = format!(r#""branch_headers":{{{}}},"#, many.join(","));
-    assert!(refused(&saga_with(&many)).2.contains("more than 32 entries"));
+}
+
+#[test]
+fn lists_and_maps_have_a_limit_that_is_one_of_size() {
+    let list = |trans_type: &str, key: &str, entry: &str, count: usize| {
+        let entries = vec![entry; count].join(",");
+        decode_begin(format!(r#"{{"gid":"g","trans_type":"{trans_type}","{key}":[{entries}]}}"#).as_bytes())
+    };
+    let headers = |count: usize| {
+        let entries: Vec<_> = (0..count).map(|i| format!(r#""h{i}":"""#)).collect();
+        decode_begin(saga_with(&format!(r#""branch_headers":{{{}}},"#, entries.join(","))).as_bytes())
+    };
+    let branch = r#"{"branch_id":"1"}"#;
+    for (most, too_many, message) in [
+        (
+            list("saga", "steps", "{}", 1_000),
+            list("saga", "steps", "{}", 1_003),
+            "steps has 1003 entries, at most 1000",
+        ),
+        (list("tcc", "branches", "{}", 0), list("tcc", "branches", branch, 1_001), "branches has 1001 entries"),
+        (list("tcc", "payloads", "null", 0), list("saga", "payloads", "null", 1_001), "payloads has 1001 entries"),
+        (
+            list("xa", "passthrough_headers", "null", 32),
+            list("xa", "passthrough_headers", "null", 33),
+            "has 33 entries",
+        ),
+        (headers(32), headers(33), "branch_headers has 33 entries, at most 32 are allowed"),
+    ] {
+        most.unwrap();
+        let error = too_many.unwrap_err();
+        assert_eq!((error.code(), error.status()), ("too_large", 413), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    let broken = format!(r#"{{"gid":"g","trans_type":"saga","steps":[{}{{]}}"#, "{},".repeat(1_000));
+    assert_eq!(refused(&broken).0, "malformed_body", "what is too much has to be JSON all the same");
+}
+
+#[test]
+fn named_headers_of_the_request_are_passed_on_before_the_branch_headers() {
+    let of_request = |name: &str| match name.to_ascii_lowercase().as_str() {
+        "x-tenant" => Some("t1".to_owned()),
+        "x-user" => Some("u1".to_owned()),
+        "escrow-business-key" => Some("of the request".to_owned()),
+        _ => None,
+    };
+    let with = |keys: &str| decode_begin_with(saga_with(keys).as_bytes(), of_request);
+    let headers = |keys: &str| {
+        let headers = with(keys).unwrap().options.branch_headers;
+        headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+    };
+    let named = r#""passthrough_headers":["X-Tenant","x-user","x-absent","",null,"x-TENANT"],"#;
+    assert_eq!(headers(named), ["X-Tenant: t1", "x-user: u1"]);
+    let both = named.to_owned() + r#""branch_headers":{"X-User":"u2","a":"b"},"#;
+    assert_eq!(headers(&both), ["X-Tenant: t1", "X-User: u2", "a: b"]);
+    for nothing in ["", r#""passthrough_headers":null,"#, r#""passthrough_headers":[],"#] {
+        assert_eq!(headers(nothing), [""; 0]);
+    }
+    assert!(
+        begin(&saga_with(named)).options.branch_headers.is_empty(),
+        "without a request there is nothing to pass on"
+    );
+
+    let full: Vec<_> = (0..32).map(|i| format!(r#""h{i}":"""#)).collect();
+    let full = format!(r#""passthrough_headers":["x-user"],"branch_headers":{{{}}},"#, full.join(","));
+    assert_eq!(with(&full).unwrap_err().code(), "too_large");
+    let long = |_: &str| Some("x".repeat(BRANCH_HEADERS_BYTES_MAX));
+    let long = decode_begin_with(saga_with(r#""passthrough_headers":["a"],"#).as_bytes(), long).unwrap_err();
+    assert_eq!((long.code(), long.status()), ("too_large", 413));
+}
+
+#[test]
+fn the_business_key_may_stand_in_a_branch_header() {
+    let key = |keys: &str| begin(&saga_with(keys)).business_key.map(|key| key.as_str().to_owned());
+    let header = r#""branch_headers":{"Escrow-Business-Key":"order-7"},"#;
+    assert_eq!(key(header).as_deref(), Some("order-7"));
+    assert_eq!(key(&format!(r#"{header}"business_key":"order-8","#)).as_deref(), Some("order-8"));
+    assert_eq!(key(r#""branch_headers":{"escrow-business-key":""},"#), None);
+    let long = format!(r#""branch_headers":{{"escrow-business-key":"{}"}},"#, "x".repeat(129));
+    assert_eq!(refused(&saga_with(&long)).0, "invalid_business_key");
 }
 
 #[test]
