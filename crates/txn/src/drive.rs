@@ -59,15 +59,10 @@ impl Drive {
     /// A new transaction, not stored yet, as prepared or as submitted.
     pub fn begin(def: Definition, submitted: bool, defaults: Defaults) -> Self {
         let now = def.created_at;
-        let undecided_after = def.options.timeout_to_fail.unwrap_or(defaults.timeout_to_fail);
-        let check_back = OpProgress {
-            next_at: (def.pattern == Pattern::Message).then(|| now.plus(undecided_after)),
-            ..OpProgress::default()
-        };
         let progress = Progress {
             status: if submitted { Status::Submitted } else { Status::Prepared },
             branches: vec![BranchProgress::default(); def.branches.len()],
-            check_back,
+            check_back: OpProgress::default(),
             reach: Reach::none(),
             retries: 0,
             reason: None,
@@ -80,6 +75,9 @@ impl Drive {
         };
         let txn = Txn { def: Arc::new(def), progress, history: Vec::new() };
         let mut drive = Self { durable: None, ..Self::load(txn, defaults) };
+        if drive.txn.def.pattern == Pattern::Message {
+            drive.txn.progress.check_back.next_at = Some(drive.undecided_from());
+        }
         drive.settle(now);
         drive
     }
@@ -204,12 +202,12 @@ impl Drive {
 pub fn apply(drive: &mut Drive, event: Event, moment: Moment) -> Result<(), IllegalEvent> {
     let before = drive.txn.progress.clone();
     match event {
-        Event::Submit { amendment, branches } => submit(drive, amendment, branches)?,
+        Event::Submit { amendment, branches } => submit(drive, amendment, branches, moment.now)?,
         Event::Abort { reason } => abort(drive, reason, moment.now)?,
         Event::Register(branch) => register(drive, branch)?,
         Event::Answer(answer) => answered(drive, answer, moment),
         Event::Wake => wake(drive, moment.now),
-        Event::RetryNow => retry_now(drive),
+        Event::RetryNow => retry_now(drive, moment.now),
         Event::OrderAbort(operator) => order_abort(drive, operator, moment.now)?,
         Event::ForceStop(operator) => force_stop(drive, operator, moment.now)?,
     }
@@ -221,11 +219,11 @@ pub fn apply(drive: &mut Drive, event: Event, moment: Moment) -> Result<(), Ille
     Ok(())
 }
 
-fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>) -> Result<(), IllegalEvent> {
+fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>, now: Timestamp) -> Result<(), IllegalEvent> {
     match drive.txn.progress.status {
         // Said again: it joins the running drive, and what waits for its next attempt goes on at once.
         Status::Submitted => {
-            retry_now(drive);
+            retry_now(drive, now);
             return Ok(());
         }
         Status::Prepared => {}
@@ -269,7 +267,7 @@ fn abort(drive: &mut Drive, reason: Option<String>, now: Timestamp) -> Result<()
             drive.txn.progress.reason = reason;
             drive.finish(Status::Aborted, now);
         }
-        Status::Aborting if registers => retry_now(drive),
+        Status::Aborting if registers => retry_now(drive, now),
         Status::Prepared
         | Status::Submitted
         | Status::Aborting
@@ -316,6 +314,12 @@ fn wake(drive: &mut Drive, now: Timestamp) {
 }
 
 impl Drive {
+    /// From when on a transaction that nobody has decided is undecided for too long.
+    fn undecided_from(&self) -> Timestamp {
+        let after = self.txn.options().timeout_to_fail.unwrap_or(self.defaults.timeout_to_fail);
+        self.txn.def.created_at.plus(after)
+    }
+
     /// When the transaction is turned back because it took too long, and how long that is after its creation.
     pub(crate) fn deadline(&self) -> Option<(Timestamp, Duration)> {
         let timeout = self.txn.options().timeout_to_fail;
@@ -328,16 +332,21 @@ impl Drive {
     }
 }
 
-fn retry_now(drive: &mut Drive) {
-    let progress = &mut drive.txn.progress;
-    if progress.status.is_final() {
+/// What waits for its next attempt goes on at once. The first check-back is no attempt to be repeated: asked early, it
+/// would find a local transaction that is still running, and end it.
+fn retry_now(drive: &mut Drive, now: Timestamp) {
+    if drive.txn.progress.status.is_final() {
         return;
     }
+    let has_asked_back = now >= drive.undecided_from();
+    let progress = &mut drive.txn.progress;
     for branch in &mut progress.branches {
         branch.forward.next_at = None;
         branch.backward.next_at = None;
     }
-    progress.check_back.next_at = None;
+    if has_asked_back {
+        progress.check_back.next_at = None;
+    }
 }
 
 fn order_abort(drive: &mut Drive, operator: Operator, now: Timestamp) -> Result<(), IllegalEvent> {

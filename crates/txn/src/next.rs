@@ -94,6 +94,8 @@ fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Progress> 
                 || durable.status != progress.status
                 || durable.branches.len() != progress.branches.len()
                 || (waits && changed(durable))
+                // Somebody was promised that it goes on now: a crash must not bring the wait back.
+                || (!plan.idle && durable.next_run_at.is_some_and(|at| at > now))
                 || (!plan.idle && drive.unsaved_since.is_some_and(|since| since.plus(RIDE_ALONG_MAX) <= now))
         }
     };
