@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::OpenError;
 
@@ -34,8 +34,16 @@ const STATEMENTS_KEPT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Files {
     database: PathBuf,
-    /// The operating system releases the lock when the file is closed, however the process ends.
-    _lock: File,
+    /// The operating system releases the lock however the process ends.
+    lock: File,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a process that is being forked at this moment has the file too until it runs its
+        // program. An error leaves the lock to the closing.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Files {
@@ -65,7 +73,7 @@ impl Files {
             Err(source) => return Err(OpenError::Io { path: wal, source }),
         }
         sync_dir(dir).map_err(io_error(dir))?;
-        Ok(Self { database, _lock: lock })
+        Ok(Self { database, lock })
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -130,8 +138,12 @@ fn set_up(connection: &mut Connection, schema: usize) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     migrate(connection, schema)?;
-    // What the former life left in the log goes into the database.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+    // What the former life left in the log goes into the database, if there is room: a start on a full disk still reads.
+    let carried_over = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+    carried_over.or_else(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {

@@ -81,7 +81,7 @@ impl Writer {
             return Err(Failure::Failed.into());
         }
         let job = Box::new(Task { work, result: None, answer });
-        let Some(Ok(())) = self.jobs.as_ref().map(|jobs| jobs.send(Queued { job, _room: room })) else {
+        let Some(Ok(())) = self.jobs.as_ref().map(|jobs| jobs.send(Queued { job, room })) else {
             return Err(Failure::Failed.into());
         };
         Ok(answered.await.unwrap_or(Err(Failure::WriterGone))?)
@@ -107,7 +107,7 @@ impl Drop for Writer {
 struct Queued {
     job: Box<dyn Job>,
     /// Given back when the job is done.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// One change, and where its answer goes.
@@ -280,8 +280,10 @@ impl Run {
 }
 
 fn answer(batch: Vec<Queued>, failure: Option<&Failure>) {
-    for queued in batch {
-        queued.job.answer(failure.cloned());
+    for Queued { job, room } in batch {
+        // First, so that whoever is answered finds the room that it took.
+        drop(room);
+        job.answer(failure.cloned());
     }
 }
 

@@ -1,8 +1,12 @@
 //! A gate before the COMMIT.
 
 use std::sync::Condvar;
+use std::time::Duration;
 
 use super::*;
+
+/// How long either side waits for the other before the test has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the writer finds before each of its commits: an open gate, a closed one, or an error.
 #[derive(Default)]
@@ -45,14 +49,16 @@ impl Gate {
     /// Returns once the writer stands before the closed gate.
     pub(super) fn await_writer(&self) {
         let state = self.state.lock().unwrap();
-        drop(self.changed.wait_while(state, |state| !state.writer_waits).unwrap());
+        let (state, _) = self.changed.wait_timeout_while(state, PATIENCE, |state| !state.writer_waits).unwrap();
+        assert!(state.writer_waits, "the writer did not come to its commit");
     }
 
     fn pass(&self) -> rusqlite::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.writer_waits = state.closed;
         self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |state| state.closed).unwrap();
+        // A test that fails leaves the gate closed, and then waits for the writer: not for ever.
+        let (mut state, _) = self.changed.wait_timeout_while(state, PATIENCE, |state| state.closed).unwrap();
         state.writer_waits = false;
         match state.error {
             Some(code) => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)),
