@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use escrow_engine::BranchCall;
-use escrow_txn::{BranchOp, Pattern};
+use escrow_txn::{BranchOp, Pattern, limits};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
@@ -14,21 +14,6 @@ use crate::target::{BadTarget, Target};
 
 /// What form encoding leaves as it is.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// Headers that describe the connection or the message, which a transaction has no say in.
-const RESERVED: [HeaderName; 11] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
 
 /// Builds the request of one call.
 pub(crate) fn build(call: &BranchCall) -> Result<Request<Full<Bytes>>, BadTarget> {
@@ -112,7 +97,7 @@ fn headers(target: &Target<'_>, own: &[(String, String)]) -> HeaderMap {
     }
     for (name, value) in own {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else { continue };
-        if !RESERVED.contains(&name) {
+        if !limits::RESERVED_HEADERS.contains(&name.as_str()) {
             headers.insert(name, value);
         }
     }

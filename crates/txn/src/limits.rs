@@ -16,6 +16,21 @@ pub const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const PAYLOADS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Headers that a transaction adds to each of its branch calls.
 pub const BRANCH_HEADERS_MAX: usize = 32;
+/// Headers that describe the connection or the message of a call, which a transaction has no say in.
+pub const RESERVED_HEADERS: [&str; 12] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 /// Attempts that a transaction's history keeps.
 pub const ATTEMPTS_MAX: usize = 32;
 /// Bytes of an answer that an attempt keeps.

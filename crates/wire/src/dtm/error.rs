@@ -95,7 +95,7 @@ pub enum DecodeError {
         url: String,
     },
     /// A URL is neither empty nor one that can be called.
-    #[error("{key}: only http:// can be called, not {}", Brief(url))]
+    #[error("{key}: no http:// URL that can be called: {}", Brief(url))]
     UnsupportedUrl {
         /// The key that holds it.
         key: &'static str,
@@ -113,8 +113,8 @@ pub enum DecodeError {
         /// How many steps there are.
         steps: usize,
     },
-    /// A branch header has a name or a value that HTTP does not allow.
-    #[error("branch_headers: {} is no header that HTTP allows", Brief(name))]
+    /// A branch header has a name or a value that HTTP does not allow, or is not the transaction's to set.
+    #[error("branch_headers: {} is no header that HTTP allows a transaction to set", Brief(name))]
     InvalidBranchHeader {
         /// Its name.
         name: String,

@@ -67,7 +67,7 @@ impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
         let mut seen = 0_u64;
         while let Some(known) = map.next_key_seed(KnownKey(T::KEYS))? {
             let Some(index) = known else {
-                map.next_value::<Skipped>()?;
+                map.next_value_seed(Skip(SKIPPED_DEPTH_MAX))?;
                 continue;
             };
             let key = T::KEYS[index];
@@ -104,54 +104,70 @@ impl Visitor<'_> for KnownKey {
     }
 }
 
-/// Any value, read and thrown away. Unlike [`IgnoredAny`] it counts against the reader's depth limit.
-struct Skipped;
+/// Lists and objects within each other in a value that nobody looks at; with the body's own object there are 64.
+const SKIPPED_DEPTH_MAX: usize = 63;
 
-impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
+/// Reads any value of at most this depth and throws it away.
+#[derive(Clone, Copy)]
+struct Skip(usize);
+
+impl Skip {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("too many lists and objects within each other"))
     }
 }
 
-impl<'de> Visitor<'de> for Skipped {
-    type Value = Self;
+impl<'de> DeserializeSeed<'de> for Skip {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skip {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<Self>()?.is_some() {}
-        Ok(self)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        while seq.next_element_seed(inner)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, Self>()?.is_some() {}
-        Ok(self)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(inner)?;
+        }
+        Ok(())
     }
 }
 
@@ -202,7 +218,7 @@ impl<'de, T: Deserialize<'de> + Default, const MAX: usize> Visitor<'de> for List
             list.kept.push(entry.unwrap_or_default());
             list.count += 1;
         }
-        while seq.next_element::<Skipped>()?.is_some() {
+        while seq.next_element_seed(Skip(SKIPPED_DEPTH_MAX))?.is_some() {
             list.count += 1;
         }
         Ok(list)
@@ -249,14 +265,15 @@ impl<'de, const MAX: usize> Visitor<'de> for TextMapVisitor<MAX> {
             texts.kept.push((key, text.unwrap_or_default()));
             texts.count += 1;
         }
-        while map.next_entry::<IgnoredAny, Skipped>()?.is_some() {
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(Skip(SKIPPED_DEPTH_MAX))?;
             texts.count += 1;
         }
         Ok(texts)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        match seq.next_element::<Skipped>()? {
+        match seq.next_element_seed(Skip(SKIPPED_DEPTH_MAX))? {
             None => Ok(TextMap::default()),
             Some(_) => Err(Error::custom("a list that is not empty, expected an object")),
         }

@@ -224,13 +224,22 @@ fn check_protocol(protocol: &str) -> Result<(), DecodeError> {
 /// A URL that nothing can ever call would keep its transaction open for ever, so it is refused while somebody listens.
 pub(super) fn check_url(key: &'static str, url: &str) -> Result<(), DecodeError> {
     let has_scheme = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if url.is_empty() || has_scheme("http://") {
+    if url.is_empty() || has_scheme("http://") && is_callable(url) {
         return Ok(());
     }
     if has_scheme("https://") {
         return Err(DecodeError::NotSupported { what: "an https:// address of a branch" });
     }
     Err(DecodeError::UnsupportedUrl { key, url: url.to_owned() })
+}
+
+/// Whether a call to this URL could be sent: it has a host, its port is a number, and all its characters are legal.
+fn is_callable(url: &str) -> bool {
+    let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
+    let Ok(uri) = without_fragment.parse::<http::Uri>() else { return false };
+    let Some(authority) = uri.authority() else { return false };
+    let host_and_port = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, after)| after);
+    !authority.host().is_empty() && (authority.host() == host_and_port || authority.port_u16().is_some())
 }
 
 /// Steps with their payloads: those in `payloads` first; where there is none, what the step itself carries.
@@ -306,7 +315,8 @@ fn headers(
     Ok(headers)
 }
 
-/// A header line that HTTP does not allow would make every call of the transaction fail.
+/// A header line that HTTP does not allow would make every call of the transaction fail; one that describes the connection
+/// or the message would make another call of it.
 fn check_headers(headers: &[(String, String)]) -> Result<(), DecodeError> {
     let (count, max) = (headers.len(), limits::BRANCH_HEADERS_MAX);
     if count > max {
@@ -319,7 +329,8 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), DecodeError> {
     let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let is_value_byte = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
     let is_allowed = |(name, value): &&(String, String)| {
-        !name.is_empty() && name.bytes().all(is_name_byte) && value.bytes().all(is_value_byte)
+        let is_legal = !name.is_empty() && name.bytes().all(is_name_byte) && value.bytes().all(is_value_byte);
+        is_legal && !limits::RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
     };
     match headers.iter().find(|header| !is_allowed(header)) {
         Some((name, _)) => Err(DecodeError::InvalidBranchHeader { name: name.clone() }),

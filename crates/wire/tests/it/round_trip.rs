@@ -13,7 +13,7 @@ fn id() -> impl Strategy<Value = String> {
 }
 
 fn url() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "http://[a-z]{1,8}(:[0-9]{2,4})?/[^\\p{Cc} ]{0,12}"]
+    prop_oneof![Just(String::new()), "http://[a-z]{1,8}(:[0-9]{2,4})?/[^\\p{Cc} \"<>`]{0,12}"]
 }
 
 fn seconds() -> impl Strategy<Value = Option<Duration>> {
@@ -44,7 +44,7 @@ prop_compose! {
     fn options()(
         times in (seconds(), seconds(), seconds(), seconds()),
         retry_limit in any::<u32>(),
-        branch_headers in proptest::collection::btree_map("[a-zA-Z-]{1,8}", "[ -~]{0,8}", 0..4),
+        branch_headers in proptest::collection::btree_map("x[a-zA-Z-]{1,8}", "[ -~]{0,8}", 0..4),
         flags in any::<(bool, bool)>(),
     ) -> Options {
         Options {

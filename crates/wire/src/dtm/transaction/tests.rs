@@ -125,8 +125,15 @@ fn nesting_has_a_limit_wherever_it_stands() {
     for body in [saga_with(&format!(r#""x":{deep},"#)), saga_with(&format!(r#""steps":{deep},"#)), deep.clone()] {
         assert_eq!(refused(&body).0, "malformed_body");
     }
-    let deep = format!(r#""x":{}{},"#, "{\"a\":".repeat(100_000), "}".repeat(100_000));
-    assert!(refused(&saga_with(&deep)).2.contains("recursion limit"));
+    let nested = |open: &str, close: &str, depth: usize| {
+        saga_with(&format!(r#""x":{}0{},"#, open.repeat(depth), close.repeat(depth)))
+    };
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        begin(&nested(open, close, 63));
+        for too_deep in [64, 100_000] {
+            assert!(refused(&nested(open, close, too_deep)).2.contains("within each other"), "{open} {too_deep}");
+        }
+    }
 }
 
 #[test]
@@ -259,11 +266,21 @@ fn tcc_and_xa_may_declare_their_branches_and_have_no_steps() {
 
 #[test]
 fn a_url_that_cannot_be_called_is_refused_while_somebody_listens() {
-    for url in ["nacos://service/path", "localhost:80/x", "htt", "/x", "ürl", " http://a"] {
+    let never_http = ["nacos://service/path", "localhost:80/x", "htt", "/x", "ürl", " http://a"];
+    let no_host = ["http://", "http:///path", "http://:80/", "http://u@/", "http://?x", "http://#x"];
+    let no_port = ["http://a:port/", "http://a:65536/", "http://a:-1/", "http://a:/", "http://u@a:x/"];
+    let illegal =
+        ["http://a/b c", "http://a b/", "http://a/\\u0000", "http://a/\\r\\nx: y", "http://a/\\u007f", "http://[::1/"];
+    for url in [never_http.as_slice(), &no_host, &no_port, &illegal].concat() {
         let saga = format!(r#"{{"gid":"g","trans_type":"saga","steps":[{{"compensate":"{url}"}}]}}"#);
         assert_eq!(refused(&saga).0, "unsupported_url", "{url}");
         let message = format!(r#"{{"gid":"g","trans_type":"msg","query_prepared":"{url}"}}"#);
-        assert!(refused(&message).2.starts_with("query_prepared: only http://"), "{url}");
+        assert!(refused(&message).2.starts_with("query_prepared: no http://"), "{url}");
+    }
+    for url in
+        ["HTTP://a", "http://a?x", "http://u:p%40@a:80/b%20c/ü?z=1#frag ment", "http://[::1]", "http://[::1]:8080/"]
+    {
+        begin(&format!(r#"{{"gid":"g","trans_type":"saga","steps":[{{"action":"{url}"}}]}}"#));
     }
     let encrypted = r#"{"gid":"g","trans_type":"saga","steps":[{"action":"https://a/x"}]}"#;
     assert_eq!((refused(encrypted).0, refused(encrypted).1), ("not_supported", 501));
@@ -282,6 +299,10 @@ fn nobody_has_subscribed_to_a_topic_yet() {
 fn a_header_line_that_http_does_not_allow_is_refused() {
     for header in [r#""":"1""#, r#""a b":"1""#, r#""ä":"1""#, r#""a":"1\r\nb: 2""#, r#""a":"\u0000""#] {
         assert_eq!(refused(&saga_with(&format!(r#""branch_headers":{{{header}}},"#))).0, "invalid_branch_header");
+    }
+    for reserved in ["Host", "content-length", "Transfer-ENCODING", "connection", "Proxy-Connection"] {
+        let set = saga_with(&format!(r#""branch_headers":{{"{reserved}":"1"}},"#));
+        assert_eq!(refused(&set).0, "invalid_branch_header", "{reserved}");
     }
     assert_eq!(begin(&saga_with(r#""branch_headers":{"x-ok":"ä\t!"},"#)).options.branch_headers.len(), 1);
     let long = format!(r#""branch_headers":{{"a":"{}"}},"#, "x".repeat(BRANCH_HEADERS_BYTES_MAX));
