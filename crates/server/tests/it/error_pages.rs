@@ -64,9 +64,10 @@ fn example(page: &str) -> Option<(Vec<&str>, &str)> {
     Some((commands, reply))
 }
 
-/// Runs `$ curl -i URL` or `$ curl -i URL -d 'BODY'`.
-async fn run(server: &TestServer, command: &str) -> Response {
-    let request = command.strip_prefix("$ curl -i ").unwrap_or_else(|| panic!("{command}"));
+/// Runs `$ curl URL` or `$ curl URL -d 'BODY'`, either with `-i`.
+pub(crate) async fn run(server: &TestServer, command: &str) -> Response {
+    let request = command.strip_prefix("$ curl ").unwrap_or_else(|| panic!("{command}"));
+    let request = request.strip_prefix("-i ").unwrap_or(request);
     let path = |url: &str| url.trim_matches('"').replace("$dtm", "/api/dtmsvr");
     match request.split_once(" -d ") {
         Some((url, body)) => server.post(&path(url), body.trim_matches('\'')).await,

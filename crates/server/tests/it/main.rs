@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod clients_page;
 mod doors;
 mod dtm_traces;
 mod error_pages;
