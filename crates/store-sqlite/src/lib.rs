@@ -235,9 +235,9 @@ impl Settings for SqliteStore {
         self.write(0, delete).await?.map_err(|current| SettingsError::Conflict { current })
     }
 
-    async fn scan(&self, category: &str) -> Result<Vec<Setting>, StoreError> {
-        let category = category.to_owned();
-        self.readers.read(move |connection| settings::scan(connection, &category)).await
+    async fn scan(&self, category: &str, after: Option<&str>, limit: NonZeroU32) -> Result<Vec<Setting>, StoreError> {
+        let (category, after) = (category.to_owned(), after.map(str::to_owned));
+        self.readers.read(move |connection| settings::scan(connection, &category, after.as_deref(), limit)).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! The table of settings.
 
+use std::num::NonZeroU32;
+
 use escrow_store::{Setting, StoreError, Version};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -14,11 +16,18 @@ pub(crate) fn get(connection: &Connection, category: &str, key: &str) -> Result<
     Ok(read().map_err(Failure::of)?)
 }
 
-/// All of a category, in key order.
-pub(crate) fn scan(connection: &Connection, category: &str) -> Result<Vec<Setting>, StoreError> {
+/// The first of a category behind a key, in key order.
+pub(crate) fn scan(
+    connection: &Connection,
+    category: &str,
+    after: Option<&str>,
+    limit: NonZeroU32,
+) -> Result<Vec<Setting>, StoreError> {
     let read = || -> rusqlite::Result<_> {
-        let sql = "SELECT key, value, version FROM setting WHERE category = ?1 ORDER BY key";
-        connection.prepare_cached(sql)?.query_map([category], setting)?.collect()
+        let (behind, key) = after.map_or((">=", ""), |key| (">", key));
+        let columns = "SELECT key, value, version FROM setting";
+        let sql = format!("{columns} WHERE category = ?1 AND key {behind} ?2 ORDER BY key LIMIT ?3");
+        connection.prepare_cached(&sql)?.query_map(params![category, key, limit.get()], setting)?.collect()
     };
     Ok(read().map_err(Failure::of)?)
 }

@@ -24,6 +24,8 @@ pub struct ListQuery {
     pub created_before: Option<Timestamp>,
     /// Only those that ask for a human.
     pub attention: Option<bool>,
+    /// Only those that wait until after this time.
+    pub waiting_past: Option<Timestamp>,
 }
 
 impl ListQuery {
@@ -38,6 +40,7 @@ impl ListQuery {
             created_from: None,
             created_before: None,
             attention: None,
+            waiting_past: None,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -216,11 +217,14 @@ impl Settings for MemoryStore {
         deleted.map_err(|current| SettingsError::Conflict { current })
     }
 
-    async fn scan(&self, category: &str) -> Result<Vec<Setting>, StoreError> {
+    async fn scan(&self, category: &str, after: Option<&str>, limit: NonZeroU32) -> Result<Vec<Setting>, StoreError> {
         let state = self.alive()?;
-        let from = setting_key(category, "");
-        let rows = state.durable.settings.range(from..).take_while(|((of, _), _)| of == category);
-        Ok(rows.map(|((_, key), row)| row.setting(key)).collect())
+        let from = match after {
+            Some(key) => Bound::Excluded(setting_key(category, key)),
+            None => Bound::Included(setting_key(category, "")),
+        };
+        let rows = state.durable.settings.range((from, Bound::Unbounded)).take_while(|((of, _), _)| of == category);
+        Ok(rows.take(limit.get() as usize).map(|((_, key), row)| row.setting(key)).collect())
     }
 }
 

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -30,11 +32,11 @@ pub trait Settings: Send + Sync {
     /// [`SettingsError::Conflict`] if it is at another version or absent.
     async fn delete(&self, category: &str, key: &str, expected: Version) -> Result<(), SettingsError>;
 
-    /// All keys of a category, in key order.
+    /// Up to `limit` keys of a category that come after `after` (`None`: from the first), in key order.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn scan(&self, category: &str) -> Result<Vec<Setting>, StoreError>;
+    async fn scan(&self, category: &str, after: Option<&str>, limit: NonZeroU32) -> Result<Vec<Setting>, StoreError>;
 }
 
 /// One value with its key and version.

@@ -133,8 +133,13 @@ async fn lists_and_timers_are_read_through_indexes() {
     for (query, index) in cases {
         let after = Some(escrow_store::Cursor { created_at: start(), gid: gid("a") });
         for query in [query.clone(), ListQuery { after, ..query }] {
-            let plan = plan(&query);
-            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+            let steps = plan(&query);
+            assert!(steps.contains(index) && !steps.contains("TEMP B-TREE"), "{query:?}: {steps}");
         }
+    }
+    let waiting = ListQuery { statuses: vec![Status::Submitted], waiting_past: Some(start()), ..newest };
+    for after in [None, Some(escrow_store::Cursor { created_at: start(), gid: gid("a") })] {
+        let steps = plan(&ListQuery { after, ..waiting.clone() });
+        assert!(steps.contains("SEARCH txn USING INDEX txn_due"), "{steps}");
     }
 }

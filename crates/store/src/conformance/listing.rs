@@ -78,6 +78,7 @@ pub async fn every_filter_narrows_the_list<S: Subject>() {
     keyed.def.business_key = Some(BusinessKey::parse("order 7").unwrap());
     let mut tcc = sample("tcc", 2);
     tcc.def.pattern = Pattern::Tcc;
+    let tcc = tcc.waiting(at(10));
     let mut troubled = sample("troubled", 3);
     troubled.progress.attention = Some(Attention {
         call: CallId::of(0, BranchOp::Action),
@@ -86,7 +87,7 @@ pub async fn every_filter_narrows_the_list<S: Subject>() {
         since: start(),
     });
     let done = sample("done", 4).committed(at(9));
-    let prepared = sample("prepared", 5).status(Status::Prepared);
+    let prepared = sample("prepared", 5).status(Status::Prepared).waiting(at(20));
     for sample in [&keyed, &tcc, &troubled, &done, &prepared] {
         sample.create(&*store).await;
     }
@@ -97,7 +98,8 @@ pub async fn every_filter_narrows_the_list<S: Subject>() {
         |from: Option<Timestamp>, before| ListQuery { created_from: from, created_before: before, ..query.clone() };
     let attention = |wanted| ListQuery { attention: Some(wanted), ..query.clone() };
     let key = |text| ListQuery { business_key: Some(BusinessKey::parse(text).unwrap()), ..query.clone() };
-    let cases: [(ListQuery, &[&str]); 12] = [
+    let waiting = |past| ListQuery { waiting_past: Some(at(past)), ..query.clone() };
+    let cases: [(ListQuery, &[&str]); 15] = [
         (query.clone(), &["prepared", "done", "troubled", "tcc", "keyed"]),
         (statuses(&[Status::Committed]), &["done"]),
         (statuses(&[Status::Prepared, Status::Committed]), &["prepared", "done"]),
@@ -107,6 +109,9 @@ pub async fn every_filter_narrows_the_list<S: Subject>() {
         (key("order 8"), &[]),
         (attention(true), &["troubled"]),
         (attention(false), &["prepared", "done", "tcc", "keyed"]),
+        (waiting(9), &["prepared", "tcc"]),
+        (waiting(10), &["prepared"]),
+        (waiting(20), &[]),
         (created(Some(at(4)), None), &["prepared", "done"]),
         (created(Some(at(2)), Some(at(4))), &["troubled", "tcc"]),
         (ListQuery { pattern: Some(Pattern::Saga), ..statuses(&[Status::Submitted]) }, &["troubled", "keyed"]),

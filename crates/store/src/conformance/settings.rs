@@ -63,8 +63,13 @@ pub async fn a_scan_lists_one_category_in_key_order<S: Subject>() {
         put(&*store, category, key, b"x").await;
     }
     let expected = ["", "10", "2", "é"].map(|key| setting(key, b"x", 1));
-    assert_eq!(store.scan("b").await.unwrap(), expected);
-    assert_eq!(store.scan("c").await.unwrap(), []);
+    let scan = async |category, after, most| store.scan(category, after, sample::limit(most)).await.unwrap();
+    assert_eq!(scan("b", None, 9).await, expected);
+    assert_eq!(scan("b", None, 3).await, expected[..3]);
+    assert_eq!(scan("b", Some(""), 2).await, expected[1..3]);
+    assert_eq!(scan("b", Some("11"), 9).await, expected[2..], "a key that is not there is a place all the same");
+    assert_eq!(scan("b", Some("é"), 9).await, []);
+    assert_eq!(scan("c", None, 9).await, []);
 }
 
 pub async fn settings_survive_opening<S: Subject>() {

@@ -231,6 +231,7 @@ impl TxnRow {
             && query.created_from.is_none_or(|from| self.created_at >= from)
             && query.created_before.is_none_or(|before| self.created_at < before)
             && query.attention.is_none_or(|attention| attention == self.head.attention)
+            && query.waiting_past.is_none_or(|past| self.head.next_run_at.is_some_and(|at| at > past))
     }
 
     fn summary(&self, gid: &Gid) -> TxnSummary {

@@ -123,7 +123,7 @@ async fn after_a_crash_every_call_of_the_former_life_fails() {
     assert!(is_down(handle.list(&ListQuery::newest(limit(9))).await));
     assert!(is_down(handle.purge(start(), limit(9)).await));
     assert!(is_down(handle.get("topic", "paid").await));
-    assert!(is_down(handle.scan("topic").await));
+    assert!(is_down(handle.scan("topic", None, NonZeroU32::MIN).await));
     let commit = handle.commit(sample.change(Version::FIRST)).await;
     assert!(matches!(commit, Err(CommitError::Store(StoreError::Down { .. }))));
     assert_eq!(loaded(&next, &gid("a")).await.version, Version::FIRST, "the next life does not see any of it");
