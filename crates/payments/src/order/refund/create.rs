@@ -88,14 +88,20 @@ struct Shares {
 
 /// Cumulative shares: the refund that completes the amount takes the remainder, whatever the split.
 fn shares(order: &OrderRow, money: Money, given: Given) -> ApiResult<Shares> {
+    if money.minor <= 0 {
+        return Err(ApiError::BadRequest("AMOUNT"));
+    }
     let done = given.amount.checked_add(money.minor).ok_or(MoneyError::Overflow)?;
     if money.currency != order.money.currency || done > order.money.minor {
         return Err(ApiError::Conflict("REFUND_EXCEEDS_PAYMENT"));
     }
-    // Not below zero: a refund that failed in between may have left more given than its share would be now.
-    let share =
-        |total, given: i64| Ok::<_, MoneyError>((cumulative_share(total, done, order.money.minor)? - given).max(0));
-    Ok(Shares { fee: share(order.fee, given.fee)?, points: share(order.points, given.points)? })
+    // Refunds that failed in between may have left more given than the share would be now, or so much less that catching up
+    // at once would give back more fee than amount: the merchant cannot be held for less than nothing.
+    let share = |total, given: i64| Ok::<_, MoneyError>(cumulative_share(total, done, order.money.minor)? - given);
+    Ok(Shares {
+        fee: share(order.fee, given.fee)?.clamp(0, money.minor),
+        points: share(order.points, given.points)?.max(0),
+    })
 }
 
 /// The barrier of a refund that does not exist yet has an entry already.
@@ -152,4 +158,110 @@ async fn insert(
     let saga = OutboxMessage::new(gid, Topic::RefundSaga, refund_no.as_str(), &hold)?;
     enqueue(db, now, &saga).await?;
     RefundRow::find(db, &refund_no).await?.ok_or(ApiError::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{MerchantNo, PayNo, PayerNo};
+
+    fn order(amount: i64, fee: i64, points: i64) -> OrderRow {
+        OrderRow {
+            pay_no: PayNo::new("P1"),
+            merchant_no: MerchantNo::new("M1001"),
+            merchant_order_no: "SO1".to_owned(),
+            req_hash: String::new(),
+            payer_no: PayerNo::new("U1"),
+            money: Money::cny(amount),
+            fee,
+            points,
+            notify_url: None,
+            return_url: None,
+            state: OrderState::Success,
+            settle_attempt: 1,
+            success_record_no: None,
+            refunded_amount: 0,
+            acct_date: None,
+            expire_at: Timestamp::from_micros(0),
+            success_at: None,
+            closed_at: None,
+            version: 1,
+        }
+    }
+
+    const NOTHING: Given = Given { amount: 0, fee: 0, points: 0 };
+
+    impl Given {
+        /// One more refund is open; returns what it gives back.
+        fn take(&mut self, order: &OrderRow, amount: i64) -> Shares {
+            let shares = shares(order, Money::cny(amount), *self).unwrap();
+            self.add(1, amount, shares);
+            shares
+        }
+
+        fn add(&mut self, sign: i64, amount: i64, shares: Shares) {
+            self.amount += sign * amount;
+            self.fee += sign * shares.fee;
+            self.points += sign * shares.points;
+        }
+    }
+
+    #[test]
+    fn a_refund_is_of_something_and_of_no_more_than_is_left() {
+        let given = Given { amount: 40, fee: 0, points: 0 };
+        assert_eq!(shares(&order(100, 0, 0), Money::cny(60), given).unwrap(), Shares { fee: 0, points: 0 });
+        for minor in [i64::MIN, -1, 0, 61, i64::MAX] {
+            assert!(shares(&order(100, 0, 0), Money::cny(minor), given).is_err(), "{minor}");
+        }
+    }
+
+    /// Half of the payment is fee, and the refunds that take a unit of it along all fail.
+    #[test]
+    fn refunds_that_failed_do_not_make_a_later_one_give_back_more_fee_than_amount() {
+        let order = order(100, 50, 1);
+        let mut given = NOTHING;
+        let small: Vec<Shares> = (0..10).map(|_| given.take(&order, 1)).collect();
+        assert_eq!(small.iter().map(|shares| shares.fee).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+        for failed in small.into_iter().filter(|shares| shares.fee == 1) {
+            given.add(-1, 1, failed);
+        }
+        assert_eq!(given, Given { amount: 5, fee: 0, points: 0 });
+        assert_eq!(given.take(&order, 1), Shares { fee: 1, points: 0 });
+        assert_eq!(given.take(&order, 94), Shares { fee: 49, points: 1 });
+    }
+
+    proptest! {
+        /// Whichever refunds fail, none gives back more fee than amount, and those that complete the amount complete the rest.
+        #[test]
+        fn refunds_in_parts_give_everything_back_whichever_of_them_fail(
+            (amount, fee) in (1_i64..300).prop_flat_map(|amount| (Just(amount), 0..=amount)),
+            points in 0_i64..5,
+            first in prop::collection::vec((1_i64..40, any::<bool>()), 0..20),
+            second in prop::collection::vec(1_i64..40, 0..20),
+        ) {
+            let order = order(amount, fee, points);
+            let (mut given, mut failed) = (NOTHING, Vec::new());
+            for (part, fails) in first {
+                let part = part.min(amount - given.amount);
+                if part > 0 {
+                    let shares = given.take(&order, part);
+                    prop_assert!((0..=part).contains(&shares.fee));
+                    failed.extend(fails.then_some((part, shares)));
+                }
+            }
+            for (part, shares) in failed {
+                given.add(-1, part, shares);
+            }
+            for part in second.into_iter().chain([amount]) {
+                let part = part.min(amount - given.amount);
+                if part > 0 {
+                    let shares = given.take(&order, part);
+                    prop_assert!((0..=part).contains(&shares.fee));
+                }
+            }
+            prop_assert_eq!(given, Given { amount, fee, points });
+        }
+    }
 }
