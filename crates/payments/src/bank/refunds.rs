@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::Bank;
 use super::temper::Temper;
-use crate::contract::banks::{BankRefundRequest, BankRefundStatus, BankRefundView};
+use crate::contract::banks::{BankRefundRequest, BankRefundStatus, BankRefundView, REFUND_BUSY};
 use crate::foundation::api::{ApiError, ApiResult};
 use crate::money::{Currency, Money};
 use crate::signing::request::Claims;
@@ -116,7 +116,7 @@ async fn find_or_begin(db: &mut SqliteConnection, request: &BankRefundRequest, n
             .fetch_one(&mut *db)
             .await?;
     if busy {
-        return Err(ApiError::Conflict("REFUND_BUSY"));
+        return Err(ApiError::Conflict(REFUND_BUSY));
     }
     sqlx::query(
         "INSERT INTO refund (platform_refund_no, refund_no, bank_order_no, amount, currency, status, created_at, updated_at)

@@ -15,6 +15,9 @@ pub const REFUNDS: &str = "/v1/refunds";
 /// At the bank: what became of a refund, [`BankRefundView`], or 404.
 pub const REFUND: &str = "/v1/refunds/{platform_refund_no}";
 
+/// The bank's code for a refund that has to wait: another one of the same trade is on its way.
+pub const REFUND_BUSY: &str = "REFUND_BUSY";
+
 /// The literal body that acknowledges a notice.
 pub const SUCCESS: &str = "success";
 

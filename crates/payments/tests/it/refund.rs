@@ -6,7 +6,7 @@ use escrow_payments::platform::PlatformConfig;
 use serde_json::Value;
 
 use crate::play::{Play, refund};
-use crate::support::DONE;
+use crate::support::{DONE, IN_PROGRESS, UNKNOWN};
 
 const REFUNDS: &str = "SELECT status, fee_back, points_back, fail_code FROM refund_order ORDER BY refund_no";
 const FUNDS: &str = "SELECT balance, frozen FROM funds_account";
@@ -117,6 +117,34 @@ async fn the_bank_is_asked_under_the_same_number_until_it_is_final() {
     assert_eq!(play.deliver(&saga, BANK).await, DONE, "a repeat is answered, not asked");
     let asked = "SELECT platform_refund_no, status FROM refund";
     assert_eq!(play.stage.rows(DbName::Bank, asked).await, [format!("{} SUCCESS", begun.refund_no)]);
+}
+
+/// Only the same question under the same number is asked again in silence; anything else must get somebody's attention.
+#[tokio::test]
+async fn a_bank_that_knows_the_number_for_another_refund_is_no_reason_to_wait() {
+    let (play, attempt) = open(RefundRates { processing: 1000, refused: 0, hopeless: 0 }).await;
+    let first = play.refund(&attempt.pay_no, "RF1", 300).await;
+    let first_saga = saga(&play, &first).await;
+    assert_eq!(play.deliver(&first_saga, HOLD).await, DONE);
+    assert_eq!(play.deliver(&first_saga, BANK).await, IN_PROGRESS);
+    let second = play.refund(&attempt.pay_no, "RF2", 200).await;
+    let second_saga = saga(&play, &second).await;
+    assert_eq!(play.deliver(&second_saga, HOLD).await, DONE);
+    assert_eq!(play.deliver(&second_saga, BANK).await, IN_PROGRESS, "one refund of a trade at a time");
+
+    play.stage.meddle(DbName::Bank, "UPDATE refund SET amount = 299").await;
+    assert_eq!(play.deliver(&first_saga, BANK).await, UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_refund_that_is_not_open_any_more_is_not_done_because_the_bank_has_paid_it() {
+    let (play, attempt) = open(RefundRates::SMOOTH).await;
+    let begun = play.refund(&attempt.pay_no, "RF1", 500).await;
+    let saga = saga(&play, &begun).await;
+    assert_eq!(play.deliver(&saga, HOLD).await, DONE);
+    play.stage.meddle(DbName::PayOrder, "UPDATE refund_order SET status = 'ABNORMAL'").await;
+    assert_eq!(play.deliver(&saga, BANK).await, UNKNOWN);
+    assert_eq!(play.order_rows("SELECT status, bank_finished_at FROM refund_order").await, ["ABNORMAL -"]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::super::rows::{RecordRow, RefundRow, RefundState};
 use crate::barrier::Entry;
 use crate::contract::banks::{self, BankRefundRequest, BankRefundStatus, BankRefundView};
 use crate::contract::order::RefundRef;
+use crate::foundation::api::ErrorBody;
 use crate::foundation::branch::{BranchContext, BranchError, BranchResult, Done, in_progress, refuse};
 use crate::foundation::http::CallError;
 use crate::foundation::service::ServiceName;
@@ -30,6 +31,10 @@ enum BankError {
     UnknownRefund { refund_no: RefundNo },
     #[error("the bank answers for another amount than that of {refund_no}")]
     OtherAmount { refund_no: RefundNo },
+    #[error("the bank will not refund {refund_no}: {code}")]
+    Conflict { refund_no: RefundNo, code: String },
+    #[error("the bank has paid {refund_no}, which is not open any more")]
+    PaidInVain { refund_no: RefundNo },
 }
 
 /// Asks the bank once. An answer that is not final is asked for again, under the same number, by the coordinator.
@@ -87,14 +92,21 @@ async fn ask(app: &App, refund: &RefundRow, record: &RecordRow) -> Result<BankRe
     let reply = bank.post(&service.directory.url(ServiceName::Bank, banks::REFUNDS), &request, BANK_TIMEOUT).await?;
     match reply.status {
         StatusCode::OK => {}
-        // Another refund of the same trade is on its way.
-        StatusCode::CONFLICT => return Err(in_progress("REFUND_BUSY")),
+        StatusCode::CONFLICT => return Err(conflict(refund, reply.json()?)),
         status => return Err(CallError::Status { status }.into()),
     }
     let answer: BankRefundView = reply.json()?;
     match answer.money == refund.money {
         true => Ok(answer),
         false => Err(BankError::OtherAmount { refund_no: refund.refund_no.clone() }.into()),
+    }
+}
+
+/// Another refund of the same trade on its way is waited for; anything else takes a person, which *in progress* never asks for.
+fn conflict(refund: &RefundRow, error: ErrorBody) -> BranchError {
+    match error.code.as_str() {
+        banks::REFUND_BUSY => in_progress(banks::REFUND_BUSY),
+        _ => BankError::Conflict { refund_no: refund.refund_no.clone(), code: error.code }.into(),
     }
 }
 
@@ -128,7 +140,7 @@ async fn store_success(
     let mut tx = app.service.db.begin().await?;
     if app.service.barrier(call).enter(&mut tx).await? == Entry::Run {
         let now = app.service.clock.now();
-        sqlx::query(
+        let stored = sqlx::query(
             "UPDATE refund_order SET bank_finished_at = ?2, bank_acct_date = ?3, updated_at = ?4
               WHERE refund_no = ?1 AND status = 'AT_BANK'",
         )
@@ -138,6 +150,9 @@ async fn store_success(
         .bind(now.as_micros())
         .execute(&mut *tx)
         .await?;
+        if stored.rows_affected() == 0 {
+            return Err(BankError::PaidInVain { refund_no: refund.refund_no.clone() }.into());
+        }
     }
     tx.commit().await?;
     Ok(())
