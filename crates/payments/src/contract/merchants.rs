@@ -22,7 +22,7 @@ pub const PAY_NOTICES: &str = "/v1/pay-notices";
 /// Chosen by the merchant for one attempt; the same key gives the same attempt.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// At the payment-order service: which amount belongs to a number that was sent to a bank, [`RecordView`], or 404.
+/// At the payment-order service: what belongs to a number that was sent to a bank, [`RecordView`], or 404.
 pub const RECORD: &str = "/v1/records/{bank_order_no}";
 
 /// A payment order to be.
@@ -188,8 +188,10 @@ pub enum RefundStatus {
 }
 
 /// What a bank's notice must agree with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordView {
+    /// The bank where it was to be paid: only that one may say that it was.
+    pub bank_code: String,
     /// The amount that was to be paid.
     #[serde(flatten)]
     pub money: Money,

@@ -27,7 +27,7 @@ use super::check::is_number;
 /// Why a notice settles nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Misfit {
-    /// No attempt has this number, or it is no number.
+    /// No attempt at this bank has this number, or it is no number.
     UnknownOrder,
     /// Another amount or currency than was to be paid.
     Amount,
@@ -56,7 +56,7 @@ pub(super) async fn receive(
         verify_attempt(secret, &headers, &body, now.as_seconds()).map_err(|_| ApiError::Unauthorized("SIGNATURE"))?;
     let raw = std::str::from_utf8(&body).map_err(|_| ApiError::BadRequest("BODY"))?;
     let notice: BankNotice = serde_json::from_str(raw).map_err(|_| ApiError::BadRequest("BODY"))?;
-    let misfit = misfit(&app, &notice).await?;
+    let misfit = misfit(&app, &bank_code, &notice).await?;
     let received = Received { bank_code: &bank_code, notice_id: &notice_id, notice: &notice, raw };
     let mut tx = app.service.db.begin().await?;
     match misfit {
@@ -71,7 +71,7 @@ pub(super) async fn receive(
     Ok(SUCCESS)
 }
 
-async fn misfit(app: &App, notice: &BankNotice) -> ApiResult<Option<Misfit>> {
+async fn misfit(app: &App, bank_code: &str, notice: &BankNotice) -> ApiResult<Option<Misfit>> {
     let trade = &notice.data;
     let says = match notice.event {
         TradeEvent::Succeeded => "SUCCESS",
@@ -92,6 +92,9 @@ async fn misfit(app: &App, notice: &BankNotice) -> ApiResult<Option<Misfit>> {
         status => return Err(CallError::Status { status }.into()),
     }
     let record: RecordView = reply.json()?;
+    if record.bank_code != bank_code {
+        return Ok(Some(Misfit::UnknownOrder));
+    }
     Ok((record.money != trade.money).then_some(Misfit::Amount))
 }
 

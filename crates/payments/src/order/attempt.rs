@@ -47,7 +47,7 @@ pub(super) async fn create(
 pub(super) async fn show(State(app): State<App>, Path(bank_order_no): Path<String>) -> ApiResult<Json<RecordView>> {
     let mut reader = app.service.db.readers().acquire().await?;
     let record = RecordRow::find_at_bank(&mut reader, &bank_order_no).await?.ok_or(ApiError::NotFound)?;
-    Ok(Json(RecordView { money: record.money }))
+    Ok(Json(RecordView { bank_code: record.bank_code, money: record.money }))
 }
 
 async fn insert(

@@ -144,6 +144,16 @@ async fn a_notice_that_does_not_fit_is_rejected_settles_nothing_and_yields_to_on
 }
 
 #[tokio::test]
+async fn a_bank_cannot_report_what_was_to_be_paid_at_another() {
+    let play = Play::open().await;
+    let (_, attempt) = play.order("SO1", 1000).await;
+    play.stage.meddle(DbName::PayOrder, "UPDATE payment_record SET bank_code = 'XX'").await;
+    play.report(&attempt, Report::Paid).await;
+    let notices = "SELECT bank_code, status, (SELECT count(*) FROM outbox) FROM bank_notice";
+    assert_eq!(play.stage.rows(DbName::PayGateway, notices).await, ["BK REJECTED 0"]);
+}
+
+#[tokio::test]
 async fn a_notice_that_the_bank_did_not_sign_is_refused_and_not_stored() {
     let play = Play::open().await;
     let url = play.stage.platform.directory().url(ServiceName::Gateway, &BANK_NOTICES.replace("{bank_code}", "BK"));
