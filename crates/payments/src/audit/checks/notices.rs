@@ -7,21 +7,27 @@ pub(super) const CHECKS: &[Check] = &[B0, N1];
 /// The gateway's half of "the bank owns the fact": its tables must explain every paid record, and the other way round.
 const B0: Check = Check {
     id: "B0",
-    claim: "a bank success that was accepted settles its record, a REJECTED one settles nothing, no other record is paid",
+    claim: "a bank's word that was accepted ends its record, a REJECTED one settles nothing, no other record is paid",
     essential: true,
     looked_at: "SELECT count(*) FROM pay_gateway.bank_notice WHERE event LIKE 'trade.%'",
     violations: "
         WITH notice AS (SELECT * FROM pay_gateway.bank_notice WHERE event = 'trade.succeeded')
         SELECT 'notice of ' || n.ref_no || ' is ' || n.status || ', its record is ' || coalesce(r.status, 'missing')
-          FROM notice n LEFT JOIN pay_order.payment_record r ON r.bank_order_no = n.ref_no
+          FROM notice n LEFT JOIN pay_order.payment_record r ON r.bank_order_no = n.ref_no AND r.bank_code = n.bank_code
          WHERE n.status IN ('ACCEPTED', 'DONE')
            AND (r.record_no IS NULL OR r.bank_paid_at IS NULL OR r.status NOT IN ('SUCCESS', 'DUPLICATE', 'LATE'))
+        UNION ALL
+        SELECT 'the bank says that ' || n.ref_no || ' failed, its record is ' || coalesce(r.status, 'missing')
+          FROM pay_gateway.bank_notice n
+          LEFT JOIN pay_order.payment_record r ON r.bank_order_no = n.ref_no AND r.bank_code = n.bank_code
+         WHERE n.event = 'trade.failed' AND n.status IN ('ACCEPTED', 'DONE')
+           AND (r.record_no IS NULL OR r.status = 'WAITING')
         UNION ALL
         SELECT 'record ' || r.record_no || ' of order ' || r.pay_no || ' is ' || r.status || ', the bank''s notice was '
                || coalesce(n.status || ' over ' || n.amount || ' ' || n.currency, 'never received')
           FROM pay_order.payment_record r
           JOIN pay_order.payment_order o ON o.pay_no = r.pay_no
-          LEFT JOIN notice n ON n.ref_no = r.bank_order_no
+          LEFT JOIN notice n ON n.ref_no = r.bank_order_no AND n.bank_code = r.bank_code
          WHERE r.channel = 'BANK' AND (r.bank_paid_at IS NOT NULL OR r.status IN ('SUCCESS', 'DUPLICATE', 'LATE'))
            AND (n.ref_no IS NULL OR n.status = 'REJECTED' OR n.amount <> r.amount OR n.currency <> o.currency)",
 };

@@ -11,11 +11,13 @@ const X2: Check = Check {
     essential: true,
     looked_at: "SELECT (SELECT count(*) FROM bank.trade) + (SELECT count(*) FROM bank.refund)",
     violations: "
-        SELECT 'the bank took ' || t.amount || ' for ' || t.bank_order_no || ' at a cost of ' || t.cost || ', record '
-               || r.record_no || ' is ' || r.status || ' at a cost of ' || r.channel_cost
+        SELECT 'the bank took ' || t.amount || ' for ' || t.bank_order_no || ' on ' || t.acct_date || ' at a cost of ' || t.cost
+               || ', record ' || r.record_no || ' is ' || r.status || ' on ' || coalesce(r.bank_acct_date, 'no date')
+               || ' at a cost of ' || r.channel_cost
           FROM bank.trade t JOIN pay_order.payment_record r ON r.bank_order_no = t.bank_order_no
          WHERE t.status = 'SUCCESS' AND t.amount = r.amount
-           AND (r.status NOT IN ('SUCCESS', 'DUPLICATE', 'LATE') OR r.channel_cost <> t.cost)
+           AND (r.status NOT IN ('SUCCESS', 'DUPLICATE', 'LATE') OR r.channel_cost <> t.cost
+                OR r.bank_acct_date IS NOT t.acct_date)
         UNION ALL
         SELECT 'record ' || r.record_no || ' over ' || r.amount || ' is ' || r.status || ', the bank''s trade is '
                || coalesce(t.status || ' over ' || t.amount, 'missing')

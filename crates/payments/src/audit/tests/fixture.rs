@@ -128,10 +128,10 @@ const SOUND: [(DbName, &str); 8] = [
            ('P3', 'M1001', 'SO3', 'h', 'U2', 's', 700, 6, 7, 'WAIT_PAY', 0, NULL, NULL, 0, 0, NULL, 9, NULL, 0, 0);
          INSERT INTO fee_item VALUES ('P1', 'RATE', '', 8, 0, 0), ('P2', 'RATE', '', 4, 0, 0), ('P3', 'RATE', '', 6, 0, 0);
          INSERT INTO payment_record (record_no, pay_no, seq, idem_key, channel, bank_code, bank_order_no, amount, channel_cost, status,
-           bank_paid_at, acct_date, created_at, updated_at) VALUES
-           ('P1-1', 'P1', 1, 'k', 'BANK', 'BK', 'BOP1-1', 1000, 3, 'SUCCESS', 4, '2026-01-05', 0, 0),
-           ('P2-1', 'P2', 1, 'k', 'BANK', 'BK', 'BOP2-1', 500, 0, 'FAILED', NULL, NULL, 0, 0),
-           ('P3-1', 'P3', 1, 'k', 'BANK', 'BK', 'BOP3-1', 700, 0, 'WAITING', NULL, NULL, 0, 0);
+           bank_paid_at, bank_acct_date, acct_date, created_at, updated_at) VALUES
+           ('P1-1', 'P1', 1, 'k', 'BANK', 'BK', 'BOP1-1', 1000, 3, 'SUCCESS', 4, '2026-01-05', '2026-01-05', 0, 0),
+           ('P2-1', 'P2', 1, 'k', 'BANK', 'BK', 'BOP2-1', 500, 0, 'FAILED', NULL, NULL, NULL, 0, 0),
+           ('P3-1', 'P3', 1, 'k', 'BANK', 'BK', 'BOP3-1', 700, 0, 'WAITING', NULL, NULL, NULL, 0, 0);
          INSERT INTO refund_order (refund_no, kind, pay_no, record_no, merchant_no, merchant_refund_no, amount, fee_back, points_back,
            status, saga_gid, bank_refund_no, acct_date, created_at, updated_at) VALUES
            ('R1', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR1', 333, 2, 3, 'SUCCESS', 'pay-refund-R1', 'R1-1', '2026-01-05', 0, 0),
