@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use escrow_payments::bank::Report;
 use escrow_payments::contract::merchants::PaymentStatus;
+use escrow_payments::foundation::coordinator::TxnOptions;
 use escrow_payments::foundation::db::DbName;
 use escrow_payments::foundation::faults::{ChaosLevel, FaultRates};
 use escrow_payments::platform::{BANK_CODE, PlatformConfig};
@@ -125,7 +126,13 @@ fn rough() -> FaultRates {
 
 #[tokio::test]
 async fn every_paid_order_is_settled_booked_and_refunded_once() {
-    let whole = Whole::open_with(|config| config).await;
+    // However busy the machine is, no settlement times out.
+    let whole = Whole::open_with(|config| PlatformConfig {
+        options: TxnOptions { timeout_to_fail_s: Some(60), ..config.options },
+        sweep: (Duration::from_secs(1), Duration::from_secs(120)),
+        ..config
+    })
+    .await;
     join_all((0..ORDERS).map(|n| whole.buy(n, n % 4 == 0))).await;
     whole.rest().await.unwrap();
     whole.check_books().await;
