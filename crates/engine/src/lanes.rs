@@ -97,7 +97,7 @@ impl Lanes {
         }
         let grants = self.grant_turns(&mut state);
         drop(state);
-        // Outside the lock: a permit whose taker has gone is dropped here, and gives itself back.
+        // Outside the lock: a permit whose taker has gone just now is dropped here, and gives itself back.
         for (grant, permit) in grants {
             drop(grant.send(permit));
         }
@@ -115,7 +115,8 @@ impl Lanes {
                 blocked += 1;
                 continue;
             }
-            if let Some(grant) = entry.waiting.pop_front() {
+            // Whoever gave up its wait is passed over.
+            if let Some(grant) = std::iter::from_fn(|| entry.waiting.pop_front()).find(|grant| !grant.is_closed()) {
                 entry.running += 1;
                 state.running += 1;
                 blocked = 0;
@@ -123,6 +124,8 @@ impl Lanes {
             }
             if !entry.waiting.is_empty() {
                 state.turns.push_back(lane);
+            } else if entry.running == 0 {
+                state.lanes.remove(&lane);
             }
         }
         grants
@@ -176,6 +179,29 @@ mod tests {
         let mut waiting = Box::pin(lanes.acquire("a".into()));
         assert!((&mut waiting).now_or_never().is_none());
         assert_eq!(lanes.acquire("a".into()).now_or_never().unwrap().unwrap_err(), LaneFull);
+    }
+
+    #[tokio::test]
+    async fn any_number_that_gave_up_waiting_is_passed_over() {
+        let lanes = lanes(1, 1, 1_000_000);
+        let held = lanes.acquire("a".into()).await.unwrap();
+        for _ in 0..10_000 {
+            assert!(lanes.acquire("a".into()).now_or_never().is_none());
+        }
+        let mut waiting = Box::pin(lanes.acquire("a".into()));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(held);
+        assert!((&mut waiting).now_or_never().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_lane_whose_waiters_all_gave_up_is_forgotten() {
+        let lanes = lanes(1, 1, 9);
+        let held = lanes.acquire("a".into()).await.unwrap();
+        assert!(lanes.acquire("a".into()).now_or_never().is_none());
+        drop(held);
+        assert!(lanes.lock().lanes.is_empty());
+        assert_eq!(lanes.lock().running, 0);
     }
 
     #[tokio::test]
