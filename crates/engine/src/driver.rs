@@ -161,6 +161,7 @@ impl Driver {
     async fn give_back(&mut self, step: &Step) {
         if let (Some(_claim), Some(due_at)) = (self.claim.take(), step.wake_at) {
             self.shared.store.release(&self.gid, due_at).await;
+            self.shared.due.at(due_at);
         }
     }
 
@@ -171,7 +172,7 @@ impl Driver {
         };
         let step = next(&held.drive, self.shared.clock.now());
         if let Some(progress) = &step.commit_first {
-            let driving = !step.calls.is_empty() || !held.drive.is_idle();
+            let driving = storage::stays_in_flight(&held.drive, &step, progress);
             self.commit(progress.clone(), driving).await?;
         }
         self.send_replies();

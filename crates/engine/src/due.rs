@@ -4,12 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use escrow_store::Versioned;
-use escrow_txn::{Timestamp, Txn};
+use escrow_txn::{Gid, Timestamp};
 use tokio::sync::Notify;
 
 use crate::coordinator::start_driver;
-use crate::registry::{Ask, Claimed, Mail};
+use crate::registry::{Ask, Mail};
 use crate::shared::Shared;
 
 /// Transactions claimed at once.
@@ -95,7 +94,7 @@ async fn claim(shared: &Arc<Shared>) {
                 shared.due.at(at);
             }
             for txn in claimed.txns {
-                hand_over(shared, txn).await;
+                hand_over(shared, &txn.value.def.gid).await;
             }
         }
         Err(error) => {
@@ -105,14 +104,13 @@ async fn claim(shared: &Arc<Shared>) {
     }
 }
 
-async fn hand_over(shared: &Arc<Shared>, txn: Versioned<Txn>) {
-    let gid = txn.value.def.gid.clone();
+async fn hand_over(shared: &Arc<Shared>, gid: &Gid) {
     // Never closed; only this task takes permits, and it took no more than there were.
     let Ok(permit) = Arc::clone(&shared.claims).acquire_owned().await else { return };
-    let mail = Mail { ask: Ask::Due(Box::new(Claimed { txn, permit })), reply: None };
-    if start_driver(shared, &gid, mail).is_err() {
+    let mail = Mail { ask: Ask::Due(permit), reply: None };
+    if start_driver(shared, gid, mail).is_err() {
         let due_at = shared.clock.now().plus(RETRY_AFTER);
-        shared.store.release(&gid, due_at).await;
+        shared.store.release(gid, due_at).await;
         shared.due.at(due_at);
     }
 }

@@ -6,8 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use escrow_store::Versioned;
-use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Txn};
+use escrow_txn::{Abort, Begin, Gid, Operator, Registration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{Receipt, RequestError};
@@ -47,17 +46,8 @@ pub(crate) enum Ask {
     RetryNow,
     OrderAbort(Operator),
     ForceStop(Operator),
-    /// It is due.
-    Due(Box<Claimed>),
-}
-
-/// A transaction that was claimed because it was due.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    /// As it was when it was claimed.
-    pub(crate) txn: Versioned<Txn>,
-    /// Counts it among the claimed ones until its driver has stored something, or ends.
-    pub(crate) permit: OwnedSemaphorePermit,
+    /// It was claimed because it is due. Counts among the claimed ones until its driver has stored something, or ends.
+    Due(OwnedSemaphorePermit),
 }
 
 /// Why mail was not delivered.

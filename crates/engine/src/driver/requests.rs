@@ -8,11 +8,11 @@ use escrow_txn::{
     RepeatRefused, Request, Txn, apply, check_repeat,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Asked, Driver, Held, Lost};
 use crate::coordinator::overloaded;
-use crate::registry::{Answer, Ask, Claimed, Mail, Reply};
+use crate::registry::{Answer, Ask, Mail, Reply};
 use crate::{Receipt, RequestError};
 
 impl Driver {
@@ -24,12 +24,7 @@ impl Driver {
             _ => Asked::Receipt,
         };
         let handled = match ask {
-            Ask::Due(claimed) => {
-                if self.take_over(*claimed).is_err() {
-                    self.put_off().await?;
-                }
-                Ok(asked)
-            }
+            Ask::Due(claim) => self.take_over(claim).await.map(|()| asked),
             Ask::Prepare(begin) => self.begin(*begin, Request::Prepare).await.map(|()| asked),
             Ask::Submit(begin) => self.begin(*begin, Request::Submit).await.map(|()| asked),
             Ask::Abort(abort) => self.abort(abort).await,
@@ -49,14 +44,15 @@ impl Driver {
         Ok(())
     }
 
-    /// A claimed transaction arrives. What is held already is newer, or the same.
-    fn take_over(&mut self, claimed: Claimed) -> Result<(), Failed> {
-        self.claim = Some(claimed.permit);
-        let known = self.held.as_ref().is_some_and(|h| h.version >= claimed.txn.version);
-        if !known {
-            self.hold(claimed.txn)?;
+    /// The transaction was claimed because it was due. Another driver may have moved it on since the store read it, to its
+    /// end even: so it is driven as it stands now.
+    async fn take_over(&mut self, claim: OwnedSemaphorePermit) -> Result<(), Failed> {
+        self.claim = Some(claim);
+        match self.load().await {
+            Ok(_) => self.fold(Event::Wake),
+            Err(Failed::Refused(_)) => self.put_off().await?,
+            Err(lost) => return Err(lost),
         }
-        self.fold(Event::Wake);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_store::{Change, CommitError, Created, Head, NewTxn, StoreError};
-use escrow_txn::{Definition, Drive, Progress, next};
+use escrow_txn::{Definition, Drive, Progress, Step, next};
 
 use super::requests::{Failed, respond};
 use super::{Driver, Held, Lost};
@@ -32,9 +32,10 @@ impl Driver {
         self.make_room(def.bytes())?;
         let shared = &self.shared;
         let mut drive = Drive::begin(def, submitted, shared.config.defaults);
-        let step = next(&drive, drive.txn().def.created_at);
-        let progress = step.commit_first.unwrap_or_else(|| drive.txn().progress.clone());
-        let head = Head::of(&progress, shared.config.owner, !step.calls.is_empty());
+        let mut step = next(&drive, drive.txn().def.created_at);
+        let progress = step.commit_first.take().unwrap_or_else(|| drive.txn().progress.clone());
+        let driving = stays_in_flight(&drive, &step, &progress);
+        let head = Head::of(&progress, shared.config.owner, driving);
         let new = NewTxn::encode(&drive.txn().def, &progress, head, shared.write_id());
         match shared.store.create(new).await {
             Ok(Created::New(version)) => {
@@ -131,4 +132,11 @@ impl Driver {
         self.shared.store.release(&self.gid, due_at).await;
         self.shared.due.at(due_at);
     }
+}
+
+/// Whether whoever stores this progress goes on with the transaction at once: then a restart has to find it in flight, since
+/// no time is stored at which it would be due.
+pub(super) fn stays_in_flight(drive: &Drive, step: &Step, progress: &Progress) -> bool {
+    let is_late = step.wake_at.is_some() && progress.next_run_at.is_none();
+    is_late || !step.calls.is_empty() || !drive.is_idle()
 }

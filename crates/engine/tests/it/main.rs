@@ -4,6 +4,7 @@
 
 mod world;
 
+mod claims;
 mod cost;
 mod durable_replies;
 mod flow;

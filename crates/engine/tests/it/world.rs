@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use escrow_engine::{BranchCall, BranchCaller, BranchReply, Coordinator, EngineConfig, Silent};
 use escrow_store::memory::MemoryStore;
 use escrow_store::{
-    Change, Claimed, Clock, CommitError, Created, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError, TxnSummary,
-    Version, Versioned,
+    Change, Claimed, Clock, CommitError, Created, Head, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError,
+    TxnSummary, Version, Versioned,
 };
 use escrow_txn::{
     Abort, Begin, Branch, BranchId, BranchOutcome, Defaults, Gid, Options, Pattern, Registration, Status, Timestamp,
@@ -20,11 +20,26 @@ use escrow_txn::{
 };
 use tokio::time::Instant;
 
-pub(crate) struct PausedClock(Instant);
+/// Moves with tokio's paused clock, and can be set back.
+pub(crate) struct PausedClock {
+    start: Instant,
+    behind_ms: AtomicU64,
+}
+
+impl PausedClock {
+    fn new() -> Self {
+        Self { start: Instant::now(), behind_ms: AtomicU64::new(0) }
+    }
+
+    fn set_back(&self, by: Duration) {
+        self.behind_ms.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+}
 
 impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_000_000_000).plus(self.0.elapsed())
+        let behind = Duration::from_millis(self.behind_ms.load(Ordering::Relaxed));
+        Timestamp::from_micros(1_000_000_000).plus(self.start.elapsed().saturating_sub(behind))
     }
 }
 
@@ -86,16 +101,39 @@ impl BranchCaller for Script {
     }
 }
 
-/// Counts the durable writes.
+/// Counts the durable writes; each has to leave an unfinished transaction where it will be found again. What happens to the
+/// next claim can be told.
 pub(crate) struct Counting {
     pub(crate) inner: MemoryStore,
     pub(crate) writes: AtomicUsize,
+    next_claim: Mutex<Option<Claim>>,
+    /// Writes after which a restart would not find the transaction.
+    out_of_reach: Mutex<Vec<String>>,
+}
+
+/// What happens to a claim between the store and the engine.
+pub(crate) enum Claim {
+    /// It is on its way for that long.
+    Slow(Duration),
+    /// Meanwhile the clock is set back.
+    ClockSetBack(Arc<PausedClock>, Duration),
+}
+
+impl Counting {
+    fn wrote(&self, gid: &Gid, pattern: Pattern, head: &Head) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let only_its_initiator_can_move_it = pattern == Pattern::Saga && head.status == Status::Prepared;
+        let found_again = head.owner.is_some() || head.next_run_at.is_some() || only_its_initiator_can_move_it;
+        if !head.status.is_final() && !found_again {
+            self.out_of_reach.lock().unwrap().push(format!("{gid}: {head:?}"));
+        }
+    }
 }
 
 #[async_trait]
 impl Store for Counting {
     async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.wrote(&txn.gid, txn.pattern, &txn.head);
         self.inner.create(txn).await
     }
 
@@ -104,12 +142,21 @@ impl Store for Counting {
     }
 
     async fn commit(&self, change: Change) -> Result<Version, CommitError> {
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        if let Some(txn) = self.inner.load(&change.gid).await? {
+            self.wrote(&change.gid, txn.value.def.pattern, &change.head);
+        }
         self.inner.commit(change).await
     }
 
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
-        self.inner.claim_due(owner, limit).await
+        let claimed = self.inner.claim_due(owner, limit).await?;
+        let told = if claimed.txns.is_empty() { None } else { self.next_claim.lock().unwrap().take() };
+        match told {
+            Some(Claim::Slow(wait)) => tokio::time::sleep(wait).await,
+            Some(Claim::ClockSetBack(clock, by)) => clock.set_back(by),
+            None => {}
+        }
+        Ok(claimed)
     }
 
     async fn release(&self, gid: &Gid, due_at: Timestamp) {
@@ -131,6 +178,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Counting>,
     pub(crate) coordinator: Coordinator,
     config: EngineConfig,
+    _check: NothingOutOfReach,
 }
 
 impl World {
@@ -139,7 +187,7 @@ impl World {
     }
 
     pub(crate) fn with(config: EngineConfig) -> Self {
-        let clock = Arc::new(PausedClock(Instant::now()));
+        let clock = Arc::new(PausedClock::new());
         let memory = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
         Self::on(memory, clock, Arc::default(), config)
     }
@@ -147,7 +195,12 @@ impl World {
     fn on(memory: MemoryStore, clock: Arc<PausedClock>, script: Arc<Script>, config: EngineConfig) -> Self {
         let config =
             EngineConfig { defaults: Defaults { retry_interval: Duration::from_secs(1), ..config.defaults }, ..config };
-        let store = Arc::new(Counting { inner: memory, writes: AtomicUsize::new(0) });
+        let store = Arc::new(Counting {
+            inner: memory,
+            writes: AtomicUsize::new(0),
+            next_claim: Mutex::default(),
+            out_of_reach: Mutex::default(),
+        });
         let coordinator = Coordinator::start(
             config.clone(),
             Arc::clone(&store) as Arc<dyn Store>,
@@ -156,7 +209,8 @@ impl World {
             Arc::new(Silent),
             Box::new(|| 0.0),
         );
-        Self { clock, script, store, coordinator, config }
+        let _check = NothingOutOfReach(Arc::clone(&store));
+        Self { clock, script, store, coordinator, config, _check }
     }
 
     /// The process is killed, and started again on what was durable.
@@ -170,6 +224,11 @@ impl World {
         &self.store.inner
     }
 
+    /// What happens to the next claim that is not empty.
+    pub(crate) fn next_claim(&self, claim: Claim) {
+        *self.store.next_claim.lock().unwrap() = Some(claim);
+    }
+
     pub(crate) fn writes(&self) -> usize {
         self.store.writes.load(Ordering::Relaxed)
     }
@@ -180,6 +239,18 @@ impl World {
 
     pub(crate) async fn status(&self, gid: &str) -> Status {
         self.txn(gid).await.progress.status
+    }
+}
+
+/// At the end of a world.
+struct NothingOutOfReach(Arc<Counting>);
+
+impl Drop for NothingOutOfReach {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let out_of_reach = self.0.out_of_reach.lock().unwrap();
+            assert!(out_of_reach.is_empty(), "a restart would not find: {out_of_reach:?}");
+        }
     }
 }
 
