@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ use crate::config::HttpConfig;
 use crate::metrics::ConnectionMetrics;
 use deadlines::{Deadlined, Phase, Stage};
 pub(crate) use listener::Listener;
-use listener::{Accepted, is_of_one_connection};
+use listener::{Accepted, Stream, is_of_one_connection};
 use peers::{Peer, Peers};
 
 /// How long to wait when no connection can be taken for want of file descriptors or memory.
@@ -179,7 +179,7 @@ async fn serve<S, H>(
     stop: CancellationToken,
     _counted: Peer,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Stream,
     H: Handler,
 {
     let stage = Arc::new(Stage::default());
@@ -210,8 +210,12 @@ async fn serve<S, H>(
             }
         }
     };
-    if served.is_ok() {
-        let mut stream = http.into_parts().io.into_inner();
+    let mut stream = http.into_parts().io.into_inner();
+    if stream.is_stuck() {
+        return stream.into_inner().abort();
+    }
+    // What is no HTTP has been answered too.
+    if served.is_ok() || served.is_err_and(|error| error.is_parse()) {
         let linger = if stopping { Duration::ZERO } else { LINGER };
         let closed = async {
             stream.shutdown().await?;

@@ -18,6 +18,7 @@ use http_body_util::Full;
 use crate::body::Unread;
 use crate::codes::{self, Code};
 use crate::guard::KeptOut;
+use crate::large::NoRoom;
 use crate::routes::Later;
 
 /// Where the code of an error stands.
@@ -168,6 +169,7 @@ impl ApiError {
                 Self::error(413, Code::TOO_LARGE, &format!("the body is larger than {bytes_max} bytes"))
             }
             Unread::TooSlow => Self::error(408, Code::TOO_SLOW, "the body did not come in time"),
+            Unread::NoRoom => NoRoom.into(),
             Unread::Broken => Self::error(400, Code::BROKEN_BODY, "the body broke off"),
         }
     }
@@ -186,6 +188,12 @@ impl ApiError {
 
     pub(crate) fn internal() -> Self {
         Self::error(500, Code::INTERNAL, "something went wrong inside the coordinator")
+    }
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(_: NoRoom) -> Self {
+        Self::passing(Code::OVERLOADED, "there are too many large requests and replies at the moment", SOON)
     }
 }
 

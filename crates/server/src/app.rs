@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use escrow_engine::Coordinator;
+use escrow_wire::dtm::Reply;
 use http::header::LOCATION;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
@@ -12,10 +13,12 @@ use hyper::body::Incoming;
 
 use crate::accept::{Connection, Handler};
 use crate::answer::{self, ApiError};
+use crate::body::{self, Body};
 use crate::config::HttpConfig;
+use crate::large::Large;
 use crate::metrics::{self, Metrics};
 use crate::routes::{Found, Route, find};
-use crate::{body, dtm, guard};
+use crate::{dtm, guard};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
@@ -27,6 +30,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) http: HttpConfig,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) large: Large,
 }
 
 impl Handler for App {
@@ -73,15 +77,15 @@ impl App {
         let query = head.uri.query().unwrap_or_default();
         let reply = match route {
             Route::NewGid => dtm::new_gid(),
-            Route::Prepare => dtm::prepare(coordinator, &head.headers, &self.read(body).await?).await?,
-            Route::Submit => dtm::submit(coordinator, &head.headers, &self.read(body).await?).await?,
-            Route::Abort => dtm::abort(coordinator, &self.read(body).await?).await?,
+            Route::Prepare => dtm::prepare(coordinator, head.headers, self.read(body).await?).await?,
+            Route::Submit => dtm::submit(coordinator, head.headers, self.read(body).await?).await?,
+            Route::Abort => dtm::abort(coordinator, self.read(body).await?).await?,
             Route::RegisterBranch | Route::RegisterTccBranch | Route::RegisterXaBranch => {
-                dtm::register(coordinator, &self.read(body).await?).await?
+                dtm::register(coordinator, self.read(body).await?).await?
             }
-            Route::ForceStop => dtm::force_stop(coordinator, &self.read(body).await?).await?,
-            Route::Query => dtm::query(coordinator, query).await?,
-            Route::All => dtm::all(coordinator, query).await?,
+            Route::ForceStop => dtm::force_stop(coordinator, self.read(body).await?).await?,
+            Route::Query => dtm::query(coordinator, &self.large, query).await?,
+            Route::All => dtm::all(coordinator, &self.large, query).await?,
             Route::Version => dtm::version(),
             Route::Ping => dtm::ping(),
             Route::Healthz => return Ok(answer::respond(200, JSON, r#"{"status":"ok"}"#)),
@@ -95,12 +99,13 @@ impl App {
             }
             Route::Later(later) => return Err(ApiError::not_yet(later)),
         };
-        Ok(answer::of_reply(reply))
+        let body = self.large.hold(reply.body)?;
+        Ok(answer::of_reply(Reply { body, ..reply }))
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, ApiError> {
-        let max = self.http.body_bytes_max;
-        body::read(body, max, self.http.body).await.map_err(|unread| ApiError::of_body(unread, max))
+    async fn read(&self, body: Incoming) -> Result<Body, ApiError> {
+        let read = body::read(body, &self.http, &self.large).await;
+        read.map_err(|unread| ApiError::of_body(unread, self.http.body_bytes_max))
     }
 
     fn counted(&self, api: &'static str, begun: Instant, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {

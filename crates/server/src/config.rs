@@ -75,6 +75,10 @@ pub struct HttpConfig {
     pub reply: Duration,
     /// `http.idle_ms`.
     pub idle: Duration,
+    /// `http.bytes_per_second_min`.
+    pub bytes_per_second_min: usize,
+    /// `http.large_mib_max`, in bytes.
+    pub large_bytes_max: usize,
     /// `http.header_bytes_max`.
     pub header_bytes_max: usize,
     /// `http.headers_max`.
@@ -83,6 +87,13 @@ pub struct HttpConfig {
     pub url_bytes_max: usize,
     /// `http.body_bytes_max`.
     pub body_bytes_max: usize,
+}
+
+impl HttpConfig {
+    /// Bytes that a body has to bring, or a reply has to get rid of, in this time.
+    pub(crate) fn bytes_due(&self, time: Duration) -> usize {
+        usize::try_from(time.as_millis() * self.bytes_per_second_min as u128 / 1000).unwrap_or(usize::MAX)
+    }
 }
 
 /// Why the settings cannot be used.
@@ -186,6 +197,8 @@ fn http(raw: &RawHttp) -> Result<HttpConfig, ConfigError> {
         body: millis("http.body_ms", raw.body_ms, DEADLINE_MS)?,
         reply: millis("http.reply_ms", raw.reply_ms, DEADLINE_MS)?,
         idle: millis("http.idle_ms", raw.idle_ms, 10..=3_600_000)?,
+        bytes_per_second_min: count("http.bytes_per_second_min", raw.bytes_per_second_min, 1..=1_048_576)?,
+        large_bytes_max: count("http.large_mib_max", raw.large_mib_max, 16..=1_000_000)? * MIB,
         header_bytes_max: count("http.header_bytes_max", raw.header_bytes_max, 1024..=65_536)?,
         headers_max: count("http.headers_max", raw.headers_max, 8..=100)?,
         url_bytes_max: count("http.url_bytes_max", raw.url_bytes_max, 256..=65_536)?,

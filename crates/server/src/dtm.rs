@@ -4,48 +4,52 @@ use std::num::NonZeroU32;
 
 use escrow_engine::Coordinator;
 use escrow_store::{Cursor, ListQuery, PAGE_MAX, TxnSummary};
-use escrow_txn::Operator;
+use escrow_txn::{Begin, Gid, Operator, Txn};
 use escrow_wire::dtm::{self, DecodeError, ListedTxn, Reply};
 use http::HeaderMap;
 
 use crate::answer::{self, ApiError, Asked};
+use crate::body::Body;
 use crate::gid;
+use crate::large::Large;
 
 /// The operator of a forced stop whose request names none.
 const NAMELESS_OPERATOR: &str = "dtm api";
 /// The reason of a forced stop whose request gives none.
 const NO_REASON: &str = "forced through /api/dtmsvr/forceStop";
+/// What one row of a list comes to, roughly.
+const LISTED_BYTES: usize = 256;
 
 pub(crate) fn new_gid() -> Reply {
     Reply::new_gid(&gid::new_gid())
 }
 
-pub(crate) async fn prepare(coordinator: &Coordinator, headers: &HeaderMap, body: &[u8]) -> Result<Reply, ApiError> {
-    let begin = dtm::decode_begin_with(body, |name| header(headers, name))?;
+pub(crate) async fn prepare(coordinator: &Coordinator, headers: HeaderMap, body: Body) -> Result<Reply, ApiError> {
+    let begin = decode_begin(headers, body).await?;
     coordinator.prepare(begin).await.map_err(|error| ApiError::of_request(Asked::Prepare, &error))?;
     Ok(Reply::success())
 }
 
-pub(crate) async fn submit(coordinator: &Coordinator, headers: &HeaderMap, body: &[u8]) -> Result<Reply, ApiError> {
-    let begin = dtm::decode_begin_with(body, |name| header(headers, name))?;
+pub(crate) async fn submit(coordinator: &Coordinator, headers: HeaderMap, body: Body) -> Result<Reply, ApiError> {
+    let begin = decode_begin(headers, body).await?;
     let receipt = coordinator.submit(begin).await.map_err(|error| ApiError::of_request(Asked::Submit, &error))?;
     Ok(answer::submitted(&receipt))
 }
 
-pub(crate) async fn abort(coordinator: &Coordinator, body: &[u8]) -> Result<Reply, ApiError> {
-    let abort = dtm::decode_abort(body)?;
+pub(crate) async fn abort(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+    let abort = body.decode(dtm::decode_abort).await?;
     let receipt = coordinator.abort(abort).await.map_err(|error| ApiError::of_request(Asked::Abort, &error))?;
     Ok(answer::aborted(&receipt))
 }
 
-pub(crate) async fn register(coordinator: &Coordinator, body: &[u8]) -> Result<Reply, ApiError> {
-    let registration = dtm::decode_registration(body)?;
+pub(crate) async fn register(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+    let registration = body.decode(dtm::decode_registration).await?;
     coordinator.register(registration).await.map_err(|error| ApiError::of_request(Asked::Register, &error))?;
     Ok(Reply::success())
 }
 
-pub(crate) async fn force_stop(coordinator: &Coordinator, body: &[u8]) -> Result<Reply, ApiError> {
-    let stop = dtm::decode_gid_body(body)?;
+pub(crate) async fn force_stop(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+    let stop = body.decode(dtm::decode_gid_body).await?;
     let operator = Operator {
         by: stop.operator.unwrap_or_else(|| NAMELESS_OPERATOR.to_owned()),
         reason: stop.reason.unwrap_or_else(|| NO_REASON.to_owned()),
@@ -54,17 +58,28 @@ pub(crate) async fn force_stop(coordinator: &Coordinator, body: &[u8]) -> Result
     Ok(Reply::success())
 }
 
-pub(crate) async fn query(coordinator: &Coordinator, query: &str) -> Result<Reply, ApiError> {
-    let gid = dtm::decode_query(query)?;
-    let found = coordinator.query(&gid).await.map_err(|error| ApiError::of_store(&error))?;
-    Ok(dtm::encode_query(found.as_ref().map(|found| &found.value)))
+pub(crate) async fn query(coordinator: &Coordinator, large: &Large, query: &str) -> Result<Reply, ApiError> {
+    show(coordinator, large, dtm::decode_query(query)?, dtm::encode_query).await
 }
 
-pub(crate) async fn all(coordinator: &Coordinator, query: &str) -> Result<Reply, ApiError> {
+/// Loads a transaction and writes it. What it takes is known only when it is there, so each has its turn.
+async fn show(
+    coordinator: &Coordinator,
+    large: &Large,
+    gid: Gid,
+    write: impl FnOnce(Option<&Txn>) -> Reply + Send + 'static,
+) -> Result<Reply, ApiError> {
+    let turn = large.turn().await?;
+    let found = coordinator.query(&gid).await.map_err(|error| ApiError::of_store(&error))?;
+    let found = found.map(|found| found.value);
+    let bytes = found.as_ref().map_or(0, |txn| txn.def.bytes());
+    Ok(turn.work(bytes, move || write(found.as_ref())).await)
+}
+
+pub(crate) async fn all(coordinator: &Coordinator, large: &Large, query: &str) -> Result<Reply, ApiError> {
     let all = dtm::decode_all(query)?;
-    if let Some(gid) = &all.gid {
-        let found = coordinator.query(gid).await.map_err(|error| ApiError::of_store(&error))?;
-        return Ok(dtm::encode_all_of_gid(found.as_ref().map(|found| &found.value), &all.position));
+    if let Some(gid) = all.gid {
+        return show(coordinator, large, gid, move |found| dtm::encode_all_of_gid(found, &all.position)).await;
     }
     let limit = all.limit.min(NonZeroU32::new(PAGE_MAX).unwrap_or(NonZeroU32::MIN));
     let list = ListQuery {
@@ -76,9 +91,16 @@ pub(crate) async fn all(coordinator: &Coordinator, query: &str) -> Result<Reply,
         created_before: all.created_before,
         ..ListQuery::newest(limit)
     };
+    let turn = large.turn().await?;
     let page = coordinator.list(&list).await.map_err(|error| ApiError::of_store(&error))?;
+    let next = page.next.map(|cursor| cursor.to_text());
     let rows: Vec<_> = page.items.into_iter().map(listed).collect();
-    Ok(dtm::encode_all(&rows, page.next.map(|cursor| cursor.to_text()).as_deref()))
+    let bytes = rows.len() * LISTED_BYTES;
+    Ok(turn.work(bytes, move || dtm::encode_all(&rows, next.as_deref())).await)
+}
+
+async fn decode_begin(headers: HeaderMap, body: Body) -> Result<Begin, ApiError> {
+    body.decode(move |bytes| dtm::decode_begin_with(bytes, |name| header(&headers, name))).await
 }
 
 pub(crate) fn version() -> Reply {

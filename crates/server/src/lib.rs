@@ -17,6 +17,7 @@ mod accept;
 mod app;
 mod body;
 mod guard;
+mod large;
 mod routes;
 
 mod dtm;
@@ -24,6 +25,7 @@ mod gid;
 
 mod answer;
 mod codes;
+mod descriptors;
 mod epoch;
 mod metrics;
 

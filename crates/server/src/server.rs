@@ -15,8 +15,9 @@ use crate::accept::Acceptor;
 use crate::app::App;
 use crate::codes::Code;
 use crate::epoch::{self, EpochError};
+use crate::large::Large;
 use crate::metrics::Metrics;
-use crate::{Config, answer};
+use crate::{Config, answer, descriptors};
 
 /// A coordinator that has started: its store is open, its address is bound, and what was in flight has been taken up.
 pub struct Server {
@@ -110,6 +111,7 @@ impl Server {
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let Config { listen, data, allowed_hosts, shutdown_grace, http, engine, log: _ } = config;
+        let http = descriptors::keep_some_back(http);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(data.clone(), Arc::clone(&clock)).await?;
         let owner = epoch::next(&*store).await.map_err(|source| StartError::Epoch { path: data.clone(), source })?;
@@ -129,7 +131,8 @@ impl Server {
             Box::new(rand::random::<f64>),
         );
         let connections = metrics.connections();
-        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts };
+        let large = Large::new(http.large_bytes_max);
+        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts, large };
         let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
         tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
         Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store })

@@ -54,8 +54,14 @@ pub(super) struct Deadlined<S> {
     header: Duration,
     idle: Duration,
     reply: Duration,
+    /// Bytes that have to be written in each `reply` that a reply is on its way.
+    reply_bytes_due: usize,
     read: Deadline,
     write: Deadline,
+    /// Bytes written since `write` was armed.
+    written: usize,
+    /// The client has not taken its reply in time.
+    stuck: bool,
 }
 
 impl<S> Deadlined<S> {
@@ -67,9 +73,20 @@ impl<S> Deadlined<S> {
             header: config.header,
             idle: config.idle,
             reply: config.reply,
+            reply_bytes_due: config.bytes_due(config.reply),
             read: Deadline::default(),
             write: Deadline::default(),
+            written: 0,
+            stuck: false,
         }
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
     }
 
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -83,13 +100,23 @@ impl<S> Deadlined<S> {
         self.read.poll(cx, entry, limit)
     }
 
-    /// Passes on what a write came to; one that cannot go on has the time of a reply.
-    fn bounded_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.write.armed_for = None;
-            return result;
+    /// Passes on what a write came to. From one that has to wait until all is written, each `reply` has to bring on some.
+    fn bounded_write(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = result {
+            self.written = self.written.saturating_add(*result.as_ref().unwrap_or(&0));
+            return Poll::Ready(result);
         }
-        self.write.poll(cx, 0, self.reply).map(Err)
+        if self.write.armed_for.is_none() {
+            self.written = 0;
+        }
+        let mut over = self.write.poll(cx, 0, self.reply);
+        if over.is_ready() && self.written >= self.reply_bytes_due {
+            self.written = 0;
+            self.write.armed_for = None;
+            over = self.write.poll(cx, 0, self.reply);
+        }
+        self.stuck = over.is_ready();
+        over.map(Err)
     }
 }
 
@@ -152,8 +179,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
             // is over the timer wakes the connection, which reads then, and finds out.
             let _ = self.poll_read_deadline(cx);
         }
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bounded_write(cx, result)
+        // A flush comes after all is written, and has nothing to wait for: the system sends by itself.
+        self.write.armed_for = None;
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,10 +4,24 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+/// One connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Ends it at once, with what has not been sent yet. Otherwise the system would keep that for a client which does not
+    /// take it, long after we have closed.
+    fn abort(self);
+}
+
+impl Stream for TcpStream {
+    fn abort(self) {
+        // If the system refuses, dropping it closes it all the same.
+        let _ = self.set_zero_linger();
+    }
+}
+
 /// Where connections come from.
 pub(crate) trait Listener: Send + 'static {
     /// One connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: Stream;
 
     /// Waits for the next connection. Nothing is lost if the wait is given up.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;

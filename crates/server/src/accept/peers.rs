@@ -1,8 +1,9 @@
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the open connections of each address.
+/// Counts the open connections of each address; of IPv6, of each /64 network, because whoever has one address of it has
+/// all.
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
     max: usize,
@@ -23,7 +24,7 @@ impl Peers {
 
     /// Counts one more connection; `None` if the address has its fill.
     pub(super) fn admit(&self, peer: SocketAddr) -> Option<Peer> {
-        let address = peer.ip().to_canonical();
+        let address = counted_as(peer.ip());
         let mut open = self.lock();
         let count = open.entry(address).or_insert(0);
         if *count >= self.max {
@@ -35,6 +36,13 @@ impl Peers {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -66,5 +74,15 @@ mod tests {
         assert!(admit("10.0.0.1:4").is_some());
         drop(other);
         assert_eq!(peers.lock().len(), 1);
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_peer() {
+        let peers = Peers::new(1);
+        let admit = |address: &str| peers.admit(address.parse().unwrap());
+        let _first = admit("[2001:db8:0:1::1]:1").unwrap();
+        assert!(admit("[2001:db8:0:1:ffff::2]:1").is_none());
+        assert!(admit("[2001:db8:0:2::1]:1").is_some());
+        assert!(admit("10.0.0.1:1").is_some());
     }
 }

@@ -39,6 +39,8 @@ pub struct RawHttp {
     pub body_ms: u64,
     pub reply_ms: u64,
     pub idle_ms: u64,
+    pub bytes_per_second_min: u64,
+    pub large_mib_max: u64,
     pub header_bytes_max: u64,
     pub headers_max: u64,
     pub url_bytes_max: u64,
