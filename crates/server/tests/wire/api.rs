@@ -68,6 +68,45 @@ async fn all_shows_every_transaction_once_newest_first() {
 }
 
 #[tokio::test]
+async fn all_filters_by_status_type_time_and_business_key() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.next("out", &[Answer::Failure]);
+    escrow.accepts("submit", saga(&participant, "refused")).await;
+    escrow.until_status("refused", "failed").await;
+    escrow.accepts("submit", with(msg(&participant, "sent"), "business_key", "order-1")).await;
+    escrow.until_status("sent", "succeed").await;
+    for gid in ["open-1", "open-2"] {
+        escrow.accepts("prepare", global(gid, "tcc")).await;
+    }
+    escrow.accepts("forceStop", json!({ "gid": "open-2" })).await;
+    let at = async |gid| escrow.query(gid).await.time("create_time").as_millisecond();
+    let (sent, open) = (at("sent").await, at("open-1").await);
+    let table: [(String, &[&str]); 12] = [
+        ("status=prepared".to_owned(), &["open-1"]),
+        ("status=succeed".to_owned(), &["sent"]),
+        ("status=failed".to_owned(), &["open-2", "refused"]),
+        ("status=aborting".to_owned(), &[]),
+        ("transType=tcc".to_owned(), &["open-2", "open-1"]),
+        ("transType=xa".to_owned(), &[]),
+        ("transType=tcc&status=prepared".to_owned(), &["open-1"]),
+        (format!("createTimeStart={sent}&createTimeEnd={sent}"), &["sent"]),
+        (format!("createTimeStart={open}"), &["open-2", "open-1"]),
+        ("createTimeEnd=1000".to_owned(), &[]),
+        ("businessKey=order-1".to_owned(), &["sent"]),
+        ("businessKey=order-2".to_owned(), &[]),
+    ];
+    for (filter, gids) in table {
+        for limit in [1, 100] {
+            assert_eq!(walk(&escrow, &format!("{filter}&limit={limit}")).await, gids, "{filter}");
+        }
+    }
+    for nonsense in ["limit=x", "createTimeStart=x", "createTimeEnd=1.5", "status=done", "transType=zzz"] {
+        let reply = escrow.get(&format!("/api/dtmsvr/all?{nonsense}")).await;
+        assert_eq!((reply.status, reply.message().is_empty()), (500, false), "{nonsense}");
+    }
+}
+
+#[tokio::test]
 async fn all_with_a_gid_is_that_one_or_null() {
     let escrow = Coordinator::start().await;
     escrow.accepts("prepare", global("g", "tcc")).await;

@@ -201,7 +201,7 @@ impl Known {
             Self::Delay => r#"{"delay":4294967295}"#,
             Self::Empty => "",
             Self::ControlCharacters => "\u{0}\n\r;\u{7f}",
-            Self::Long => return "é".repeat(3_000),
+            Self::Long => return "é订🦀".repeat(700),
             Self::Failure => "FAILURE",
         };
         text.to_owned()

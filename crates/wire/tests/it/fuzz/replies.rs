@@ -22,6 +22,8 @@ const WORD: &str = "FAILURE";
 #[derive(Arbitrary, Debug)]
 struct History {
     submitted: bool,
+    /// Whether anybody may say the word.
+    says_the_word: bool,
     happenings: [Happening; 12],
 }
 
@@ -61,6 +63,7 @@ enum Text {
     Url,
     Quotes,
     Word,
+    WordTwice,
 }
 
 impl Text {
@@ -70,6 +73,7 @@ impl Text {
             Self::Url => "see http://name:password@host/path \"quoted\"".to_owned(),
             Self::Quotes => "\"\\\u{0}\u{2028}<&>'".to_owned(),
             Self::Word => "no funds FAILURE".to_owned(),
+            Self::WordTwice => "FAILURE FAILURE ".to_owned(),
         }
     }
 }
@@ -90,16 +94,17 @@ struct Driven {
     drive: Drive,
     now: Timestamp,
     calls: Vec<CallId>,
-    /// Whether anybody but the coordinator has said the word.
+    may_say_the_word: bool,
+    /// Whether anybody but the coordinator has said it.
     word_was_said: bool,
 }
 
 impl Driven {
-    fn begin(begin: Begin, submitted: bool) -> Self {
+    fn begin(begin: Begin, history: &History) -> Self {
         let now = Timestamp::from_micros(1_700_000_000_000_000);
         let word_was_said = format!("{begin:?}").contains(WORD);
-        let drive = Drive::begin(begin.into_definition(now), submitted, Defaults::default());
-        Self { drive, now, calls: Vec::new(), word_was_said }
+        let drive = Drive::begin(begin.into_definition(now), history.submitted, Defaults::default());
+        Self { drive, now, calls: Vec::new(), may_say_the_word: history.says_the_word, word_was_said }
     }
 
     fn go_on(&mut self) {
@@ -140,7 +145,7 @@ impl Driven {
             Otherwise::Submit { delay } => {
                 let delay = delay.map(|seconds| Duration::from_secs(seconds.into()));
                 let options = Options { delay, ..Options::default() };
-                let amendment = Amendment { options, custom_data: String::new() };
+                let amendment = Amendment { options, ..Amendment::default() };
                 Event::Submit { amendment, branches: vec![branch(7, "http://rm/late".to_owned())] }
             }
             Otherwise::Abort { reason } => Event::Abort { reason: reason.as_ref().map(|text| self.said(text)) },
@@ -164,7 +169,7 @@ impl Driven {
     }
 
     fn said(&mut self, text: &Text) -> String {
-        let text = text.text();
+        let text = if self.may_say_the_word { text.text() } else { text.text().replace(WORD, "no") };
         self.word_was_said |= text.contains(WORD);
         text
     }
@@ -187,7 +192,7 @@ fn whatever_happens_to_a_transaction_it_is_shown_well_formed_and_in_words_of_its
     let begins = bodies.filter_map(|body| dtm::decode_begin(&body).ok().filter(is_taken));
     let (mut without_the_word, mut reasons, mut attentions) = (0, 0, 0);
     for (begin, history) in begins.zip(cases::<History>(3_000_000, 2_000)) {
-        let mut driven = Driven::begin(begin, history.submitted);
+        let mut driven = Driven::begin(begin, &history);
         let mut attention = false;
         for happening in &history.happenings {
             driven.go_on();
