@@ -63,7 +63,7 @@ async fn after_a_commit_that_failed_its_batch_is_unknown_and_the_store_takes_no_
         gate.open();
         assert!(matches!(create.await, Err(StoreError::Unknown { .. })));
         assert!(matches!(queued.await, Err(StoreError::Down { .. })), "it was never tried");
-        failed.await;
+        tokio::time::timeout(seconds(10), failed).await.expect("whoever waits for it is told");
     }
     gate.fail(None);
     let later = store.commit(sample("stored").change(Version::FIRST)).await;
