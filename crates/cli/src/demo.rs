@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use escrow_payments::demo::{self, ChaosLevel, Config, DemoReport, FaultRates};
 use tempfile::TempDir;
 
+use crate::serve::stop_signal;
 use coordinator::ChildCoordinator;
 use progress::Shown;
 
@@ -19,7 +20,7 @@ use progress::Shown;
 ///
 /// Six services with a database each, a merchant and a bank run in this process; the coordinator is a process of its own,
 /// killed (SIGKILL) and restarted in mid-flight. At the end the auditor recomputes the books from the databases and the
-/// coordinator's records alone. The exit code is 1 if anything is violated.
+/// coordinator's records alone. The exit code is 0 only if nothing is violated.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = rates())]
 pub(crate) struct Args {
@@ -97,16 +98,15 @@ enum Switch {
 
 /// Runs the demo and prints its verdict; the exit code says whether the books are sound.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal(false)?;
     let home = Home::prepare(args.keep.as_deref())?;
     let report = tokio::select! {
         report = run_in(home.path(), &args) => report?,
-        signal = tokio::signal::ctrl_c() => {
-            signal.context("cannot wait for Ctrl-C")?;
-            bail!("interrupted");
-        }
+        () = stop => bail!("interrupted"),
     };
+    let columns = console::Term::stdout().size_checked().map(|(_, columns)| columns);
     let mut out = std::io::stdout().lock();
-    verdict::print(&mut out, &report)?;
+    verdict::print(&mut out, &report, columns)?;
     if args.keep.is_some() {
         print_kept(&mut out, home.path(), &report)?;
     }

@@ -143,7 +143,7 @@ fn announce(server: &Server) -> io::Result<()> {
 }
 
 /// Ends when the process is asked to stop. It listens from now on, not only when it is waited for.
-fn stop_signal(on_stdin_close: bool) -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal(on_stdin_close: bool) -> anyhow::Result<impl Future<Output = ()>> {
     let context = "cannot listen for signals";
     #[cfg(unix)]
     let asked = {

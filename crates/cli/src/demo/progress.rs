@@ -29,7 +29,7 @@ impl Shown {
             return Shown::Plain { orders, last: Mutex::default() };
         }
         let bar = ProgressBar::new(u64::from(orders));
-        let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar} {pos}/{len} orders  {msg}");
+        let style = ProgressStyle::with_template("{elapsed:>4} {bar:24} {pos}/{len} orders  {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(200));
         Shown::Bar(bar)

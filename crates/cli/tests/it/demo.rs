@@ -105,6 +105,28 @@ fn a_killed_demo_leaves_no_coordinator_behind() {
     }
 }
 
+/// What nobody asked to keep is not left behind, whoever ends the demo and while it does what.
+#[test]
+fn an_interrupted_demo_removes_its_databases() {
+    for (signal, seen) in [("INT", "1 of 10 orders done"), ("TERM", "waiting for rest")] {
+        let home = tempfile::tempdir().unwrap();
+        let mut demo = escrow()
+            .args(["demo", "--orders", "10", "--chaos", "off"])
+            .env("TMPDIR", home.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut progress = BufReader::new(demo.stderr.take().unwrap()).lines();
+        progress.find(|line| line.as_ref().unwrap().starts_with(seen)).unwrap().unwrap();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &demo.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(demo.wait().unwrap().code(), Some(1), "{signal}");
+        assert_eq!(progress.last().unwrap().unwrap(), "error: interrupted");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "{signal}");
+    }
+}
+
 /// What follows `command` on the line that shows it.
 fn command_line(report: &str, command: &str) -> String {
     let found = report.lines().find_map(|line| line.trim().strip_prefix(command));
