@@ -18,7 +18,7 @@ use crate::due::{self, DueHint};
 use crate::lanes::{Caps, Lanes};
 use crate::registry::{Answer, Ask, Mail, Registry, Undelivered};
 use crate::shared::Shared;
-use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError, purge};
+use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError, Topics, purge};
 
 /// When to try again after a refusal for too much work.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const RETAKE_AFTER_PANIC: Duration = Duration::from_secs(60);
 /// Cheap to clone; all clones are one coordinator.
 #[derive(Clone)]
 pub struct Coordinator {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What a request for a result came to.
@@ -67,6 +67,7 @@ impl Coordinator {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         caller: Arc<dyn BranchCaller>,
+        topics: Arc<dyn Topics>,
         observer: Arc<dyn Observer>,
         jitter: Jitter,
     ) -> Self {
@@ -79,6 +80,7 @@ impl Coordinator {
             store,
             clock,
             caller,
+            topics,
             observer,
             jitter,
             lanes: Lanes::new(caps),

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_store::Version;
-use escrow_txn::{Answer, Drive, Event, Gid, Status, Step, apply, next};
+use escrow_txn::{Answer, BranchOutcome, Drive, Event, Gid, OpStatus, Status, Step, apply, next};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::RequestError;
 use crate::due::display_chain;
 use crate::registry::{Mail, Reply, ResultSender};
 use crate::shared::Shared;
+use crate::{Failure, RequestError};
 
 mod calls;
+mod fan_out;
 mod requests;
 mod storage;
 
@@ -128,7 +129,7 @@ impl Driver {
             let stop = self.shared.stopping.clone();
             tokio::select! {
                 biased;
-                Some(answer) = self.calls.next() => self.fold(Event::Answer(answer)),
+                Some(answer) = self.calls.next() => self.answered(answer),
                 Some(mail) = self.mailbox.recv() => self.accept(mail).await?,
                 () = sleep_for(wake) => self.fold(Event::Wake),
                 () = stop.cancelled(), if !stopping => {}
@@ -185,6 +186,17 @@ impl Driver {
         if let Err(error) = apply(&mut held.drive, event, moment) {
             tracing::error!(gid = %self.gid, error = display_chain(&error), "an event of the engine's own was illegal");
         }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let failed = matches!(answer.outcome, BranchOutcome::Unknown | BranchOutcome::Refused);
+        let (call, text) = (answer.call, if failed { answer.text.clone() } else { String::new() });
+        self.fold(Event::Answer(answer));
+        let Some(Held { drive, .. }) = self.held.as_ref().filter(|_| failed) else { return };
+        let Some(op) = drive.op(call).filter(|op| op.status == OpStatus::Open && op.failures > 0) else { return };
+        let (txn, in_a_row) = (drive.txn(), op.failures);
+        let (status, url) = (txn.progress.status, calls::call_url(txn, call));
+        self.shared.observer.failed(&Failure { gid: &self.gid, status, url, answer: &text, in_a_row });
     }
 
     fn start_calls(&mut self, step: &Step) {

@@ -23,6 +23,14 @@ pub enum RequestError {
         /// The gid.
         gid: Gid,
     },
+    /// A message goes to a topic that nobody has subscribed to; nothing was stored.
+    #[error("message {gid} goes to topic {topic}, which nobody has subscribed to")]
+    NoSubscribers {
+        /// The message.
+        gid: Gid,
+        /// The topic.
+        topic: String,
+    },
     /// A TCC or XA is submitted that was never prepared, or so long ago that it is forgotten.
     #[error("there is no prepared {pattern:?} {gid} to submit")]
     NotPrepared {

@@ -12,15 +12,19 @@ mod due;
 mod lanes;
 mod purge;
 mod registry;
+mod retry;
 mod shared;
 
 mod caller;
 mod config;
 mod error;
 mod observer;
+mod topics;
 
 pub use caller::{BranchCall, BranchCaller, BranchReply};
 pub use config::{ACTIVE_BYTES_MIN, EngineConfig, Jitter};
 pub use coordinator::{Coordinator, Receipt};
 pub use error::RequestError;
-pub use observer::{Observer, Silent};
+pub use observer::{Failure, Observer, Silent};
+pub use retry::{Retried, RetryError};
+pub use topics::{NoTopics, Topics};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use escrow_txn::{BranchOp, BranchOutcome, Pattern, Status};
+use escrow_txn::{BranchOp, BranchOutcome, Gid, Pattern, Status};
 
 /// Hears what the engine does, to count it.
 pub trait Observer: Send + Sync {
@@ -14,10 +14,30 @@ pub trait Observer: Send + Sync {
         let _ = (pattern, op, outcome, latency);
     }
 
+    /// An operation is in trouble. Called for each of its failures in a row; must not wait for anything.
+    fn failed(&self, failure: &Failure<'_>) {
+        let _ = failure;
+    }
+
     /// A transaction began to ask for a human.
     fn attention(&self, pattern: Pattern) {
         let _ = pattern;
     }
+}
+
+/// An operation was not done, and will be repeated: its answer was unknown, or a refusal where nothing can be refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The transaction.
+    pub gid: &'a Gid,
+    /// Where it stands.
+    pub status: Status,
+    /// What was called.
+    pub url: &'a str,
+    /// What came back, or what went wrong.
+    pub answer: &'a str,
+    /// How often in a row by now.
+    pub in_a_row: u32,
 }
 
 /// Counts nothing.

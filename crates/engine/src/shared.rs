@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use crate::due::DueHint;
 use crate::lanes::Lanes;
 use crate::registry::Registry;
-use crate::{BranchCaller, EngineConfig, Jitter, Observer};
+use crate::{BranchCaller, EngineConfig, Jitter, Observer, Topics};
 
 pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) caller: Arc<dyn BranchCaller>,
+    pub(crate) topics: Arc<dyn Topics>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) jitter: Jitter,
     pub(crate) lanes: Arc<Lanes>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
+use escrow_engine::{BranchCaller, Coordinator, EngineConfig, NoTopics};
 use escrow_outbound::{EgressPolicy, HttpCaller};
 use escrow_store::{Clock, Store, SystemClock};
 use escrow_store_sqlite::{OpenError, SqliteStore};
@@ -127,6 +127,7 @@ impl Server {
             Arc::clone(&store) as Arc<dyn Store>,
             clock,
             caller,
+            Arc::new(NoTopics),
             Arc::clone(&metrics) as _,
             Box::new(rand::random::<f64>),
         );

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use escrow_engine::{Coordinator, EngineConfig, Silent};
+use escrow_engine::{Coordinator, EngineConfig, NoTopics, Silent};
 use escrow_store::memory::MemoryStore;
 use escrow_store::{Clock, ListQuery, OwnerEpoch};
 use escrow_txn::{Defaults, Status, Timestamp};
@@ -119,6 +119,7 @@ impl World {
             Arc::new(StormyStore::new(self.storm.clone(), self.plan.mutation)),
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Arc::new(caller),
+            Arc::new(NoTopics),
             Arc::new(Silent),
             Box::new(move || weather.share()),
         );

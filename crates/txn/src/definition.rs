@@ -308,7 +308,15 @@ impl Definition {
     }
 }
 
+/// What the address of a topic begins with.
+const TOPIC: &str = "topic://";
+
 impl Branch {
+    /// The topic that a message's step is addressed to; `None` if it has an address of its own.
+    pub fn topic(&self) -> Option<&str> {
+        self.forward_url.strip_prefix(TOPIC)
+    }
+
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         self.payload.len() + self.forward_url.len() + self.backward_url.len()

@@ -153,7 +153,8 @@ impl Drive {
         Some(if call.op == self.txn.def.pattern.forward_op() { &mut branch.forward } else { &mut branch.backward })
     }
 
-    pub(crate) fn op(&self, call: CallId) -> Option<&OpProgress> {
+    /// How far an operation has come; `None` if there is no such branch.
+    pub fn op(&self, call: CallId) -> Option<&OpProgress> {
         let Some(index) = call.branch else {
             return Some(&self.txn.progress.check_back);
         };
@@ -232,15 +233,21 @@ fn submit(drive: &mut Drive, amendment: Amendment, branches: Vec<Branch>, now: T
         }
     }
     // Of two requests the first one that carries steps fixes them.
-    if drive.txn.def.branches.is_empty() && !drive.txn.def.pattern.registers_branches() {
+    let brings_steps = drive.txn.def.branches.is_empty() && !drive.txn.def.pattern.registers_branches();
+    if brings_steps {
         let def = Definition { branches, ..Definition::clone(&drive.txn.def) };
         def.check()?;
         drive.txn.progress.branches = vec![BranchProgress::default(); def.branches.len()];
         drive.added.clone_from(&def.branches);
         drive.txn.def = Arc::new(def);
     }
-    let current = Amendment { options: drive.txn.options().clone(), custom_data: drive.txn.custom_data().to_owned() };
+    let current = Amendment {
+        options: drive.txn.options().clone(),
+        custom_data: drive.txn.custom_data().to_owned(),
+        digest: None,
+    };
     let amended = Amendment {
+        digest: amendment.digest.filter(|_| brings_steps),
         options: current.options.amended_by(&amendment.options),
         custom_data: if amendment.custom_data.is_empty() { current.custom_data.clone() } else { amendment.custom_data },
     };

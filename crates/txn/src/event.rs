@@ -9,7 +9,7 @@ pub enum Event {
     Submit {
         /// Options and free text that came with the submit; a transaction that was not prepared has none.
         amendment: Amendment,
-        /// Steps that came with the submit; they count if the prepare carried none.
+        /// Steps that came with the submit, those to topics in place of them; they count if the prepare carried none.
         branches: Vec<Branch>,
     },
     /// The initiator decides: back.

@@ -87,6 +87,11 @@ impl BranchId {
     pub fn of_step(index: usize) -> Self {
         Self(format!("{:02}", index + 1).into())
     }
+
+    /// The id of subscriber `index` (from 0) of a topic that this step is addressed to.
+    pub fn of_subscriber(&self, index: usize) -> Self {
+        Self(format!("{self}-{:02}", index + 1).into())
+    }
 }
 
 #[cfg(test)]
@@ -136,5 +141,6 @@ mod tests {
     fn step_ids_have_two_digits_and_grow_past_them() {
         assert_eq!(BranchId::of_step(0).as_str(), "01");
         assert_eq!(BranchId::of_step(99).as_str(), "100");
+        assert_eq!(BranchId::of_step(0).of_subscriber(11).as_str(), "01-12");
     }
 }

@@ -11,11 +11,15 @@
 //!
 //! Source: transactional messages of RocketMQ (half message and check), two-phase messages of DTM.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::drive::{decide_forward, raise_attention, record};
 use crate::next::open_branches;
-use crate::{Answer, BranchOp, BranchOutcome, CallId, Drive, Moment, Pattern, Status, Timestamp};
+use crate::{
+    Answer, Branch, BranchOp, BranchOutcome, CallId, Drive, InvalidDefinition, Moment, Pattern, Status, Timestamp,
+    limits,
+};
 
 /// How long a check-back may be undecided before a human should look.
 const UNDECIDED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,10 +76,90 @@ pub(crate) fn answered(drive: &mut Drive, answer: &Answer, moment: Moment) {
     }
 }
 
+/// Puts the subscribers of topics in place of the steps that name them: `01-01`, `01-02`, ... for step `01`, and `01` for a
+/// subscriber that is alone. All get the step's payload. A topic that is not in `subscribers` has none.
+///
+/// Done once, when the steps are stored: who subscribes or leaves later changes nothing.
+///
+/// # Errors
+/// [`InvalidDefinition::TooManyBranches`], before any of them is made.
+pub fn fan_out(
+    steps: Vec<Branch>,
+    subscribers: &BTreeMap<String, Vec<String>>,
+) -> Result<Vec<Branch>, InvalidDefinition> {
+    let of_topic = |topic: &str| subscribers.get(topic).map_or(&[][..], Vec::as_slice);
+    let count = steps.iter().map(|step| step.topic().map_or(1, |topic| of_topic(topic).len())).sum();
+    if count > limits::BRANCHES_MAX {
+        return Err(InvalidDefinition::TooManyBranches { count });
+    }
+    let deliveries = |step: Branch| {
+        let Some(topic) = step.topic() else { return vec![step] };
+        let urls = of_topic(topic);
+        let id = |index| if urls.len() == 1 { step.id.clone() } else { step.id.of_subscriber(index) };
+        let delivery =
+            |(index, url): (usize, &String)| Branch { id: id(index), forward_url: url.clone(), ..step.clone() };
+        urls.iter().enumerate().map(delivery).collect()
+    };
+    Ok(steps.into_iter().flat_map(deliveries).collect())
+}
+
 /// `Committed` once every delivery is done.
 pub(crate) fn finished(drive: &Drive) -> Option<Status> {
     match drive.txn.progress.status {
         Status::Submitted => open_branches(drive).is_empty().then_some(Status::Committed),
         Status::Prepared | Status::Aborting | Status::Committed | Status::Aborted | Status::Stopped => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::BranchId;
+
+    fn step(index: usize, url: &str) -> Branch {
+        Branch {
+            id: BranchId::of_step(index),
+            forward_url: url.to_owned(),
+            backward_url: String::new(),
+            payload: Bytes::from(format!("payload {index}")),
+        }
+    }
+
+    #[test]
+    fn a_topic_becomes_its_subscribers_in_the_place_of_its_step() {
+        let urls = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+        let subscribers = BTreeMap::from([
+            ("many".to_owned(), urls(&["http://a/1", "http://a/2", "http://a/3"])),
+            ("one".to_owned(), urls(&["http://b/1"])),
+        ]);
+        let steps = ["topic://many", "http://c/1", "topic://one", "topic://none"];
+        let steps = steps.iter().enumerate().map(|(index, url)| step(index, url)).collect();
+        let found: Vec<_> = fan_out(steps, &subscribers)
+            .unwrap()
+            .into_iter()
+            .map(|b| format!("{} {} {}", b.id, b.forward_url, String::from_utf8(b.payload.to_vec()).unwrap()))
+            .collect();
+        let expected = [
+            "01-01 http://a/1 payload 0",
+            "01-02 http://a/2 payload 0",
+            "01-03 http://a/3 payload 0",
+            "02 http://c/1 payload 1",
+            "03 http://b/1 payload 2",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_message_has_no_more_deliveries_than_it_could_have_steps() {
+        let subscribers = BTreeMap::from([("t".to_owned(), vec!["http://a/".to_owned(); 500])]);
+        let deliveries = |steps: usize, others: usize| {
+            let topics = (0..steps).map(|index| step(index, "topic://t"));
+            fan_out(topics.chain((0..others).map(|index| step(steps + index, "http://b/"))).collect(), &subscribers)
+        };
+        assert_eq!(deliveries(2, 0).unwrap().len(), limits::BRANCHES_MAX);
+        assert_eq!(deliveries(2, 1), Err(InvalidDefinition::TooManyBranches { count: 1_001 }));
+        assert_eq!(deliveries(1_000, 0), Err(InvalidDefinition::TooManyBranches { count: 500_000 }));
     }
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::Digest;
+
 /// What the coordinator uses where a transaction says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
@@ -55,6 +57,8 @@ pub struct Amendment {
     pub options: Options,
     /// Free text of the initiator, in place of the one sent with prepare.
     pub custom_data: String,
+    /// The digest of the steps as they were sent, where the submit brought the first ones.
+    pub digest: Option<Digest>,
 }
 
 impl Options {

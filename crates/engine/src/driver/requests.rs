@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use escrow_store::Versioned;
 use escrow_txn::{
-    Amendment, Begin, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, Registration,
+    Amendment, Begin, Branch, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, Registration,
     RepeatRefused, Request, Txn, apply, check_repeat,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::fan_out::{fanned_out, names_topics};
 use super::{Asked, Driver, Held, Lost};
 use crate::coordinator::overloaded;
 use crate::registry::{Answer, Ask, Mail, Reply};
@@ -89,24 +90,41 @@ impl Driver {
             if !self.load().await? {
                 return Err(Failed::Refused(RequestError::NotPrepared { gid: self.gid.clone(), pattern }));
             }
-        } else if self.held.is_none() && self.create(def.clone(), submitted).await? {
-            return Ok(());
+        } else if self.may_be_new(&def).await? {
+            let whole = fanned_out(&self.shared, &def).await.map_err(Failed::Refused)?;
+            if self.create(whole, submitted).await? {
+                return Ok(());
+            }
         }
-        self.repeat(def, request)
+        self.repeat(def, request).await
+    }
+
+    /// Whether the transaction may have to be created. Only then is a topic asked for its subscribers: a request that is
+    /// repeated finds the transaction there, whoever has left the topic since.
+    async fn may_be_new(&mut self, def: &Definition) -> Result<bool, Failed> {
+        Ok(self.held.is_none() && !(names_topics(def) && self.load().await?))
     }
 
     /// A request for a gid that exists.
-    fn repeat(&mut self, def: Definition, request: Request) -> Result<(), Failed> {
-        let Some(held) = &mut self.held else {
-            return Err(Failed::Refused(RequestError::NotFound { gid: self.gid.clone() }));
-        };
-        check_repeat(held.drive.txn(), request, def.pattern, def.digest)
+    async fn repeat(&mut self, def: Definition, request: Request) -> Result<(), Failed> {
+        let not_found = || Failed::Refused(RequestError::NotFound { gid: self.gid.clone() });
+        let held = self.held.as_ref().ok_or_else(not_found)?;
+        check_repeat(held.drive.txn(), request, &def)
             .map_err(|source| Failed::Refused(RequestError::Repeat { gid: self.gid.clone(), source }))?;
         if request == Request::Prepare {
             return Ok(());
         }
-        let amendment = Amendment { options: def.options, custom_data: def.custom_data };
-        let event = Event::Submit { amendment, branches: def.branches };
+        // Whoever began it may have left the steps to the submit.
+        let is_without = held.drive.txn().def.branches.is_empty();
+        let branches = if is_without {
+            fanned_out(&self.shared, &def).await.map_err(Failed::Refused)?.branches
+        } else {
+            Vec::new()
+        };
+        self.make_room(branches.iter().map(Branch::bytes).sum())?;
+        let amendment = Amendment { options: def.options, custom_data: def.custom_data, digest: def.digest };
+        let event = Event::Submit { amendment, branches };
+        let Some(held) = &mut self.held else { return Ok(()) };
         apply(&mut held.drive, event, self.shared.moment())
             .map_err(|source| Failed::Refused(RequestError::Illegal { gid: self.gid.clone(), source }))
     }

@@ -10,4 +10,6 @@ mod durable_replies;
 mod flow;
 mod lanes;
 mod lifecycle;
+mod orders;
 mod races;
+mod topics;

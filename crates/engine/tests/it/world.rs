@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use escrow_engine::{BranchCall, BranchCaller, BranchReply, Coordinator, EngineConfig, Silent};
+use escrow_engine::{BranchCall, BranchCaller, BranchReply, Coordinator, EngineConfig, Failure, Observer, Topics};
 use escrow_store::memory::MemoryStore;
 use escrow_store::{
     Change, Claimed, Clock, CommitError, Created, Head, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError,
@@ -101,6 +101,49 @@ impl BranchCaller for Script {
     }
 }
 
+/// Who has subscribed to what, and which topics were asked for.
+#[derive(Default)]
+pub(crate) struct Subscribed {
+    subscribers: Mutex<BTreeMap<String, Vec<String>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Subscribed {
+    pub(crate) fn set(&self, topic: &str, urls: &[&str]) {
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        self.subscribers.lock().unwrap().insert(topic.to_owned(), urls);
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Topics for Subscribed {
+    async fn subscribers(&self, topic: &str) -> Result<Vec<String>, StoreError> {
+        self.asked.lock().unwrap().push(topic.to_owned());
+        Ok(self.subscribers.lock().unwrap().get(topic).cloned().unwrap_or_default())
+    }
+}
+
+/// Every failure that the engine told, as text.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Heard {
+    fn failed(&self, failure: &Failure<'_>) {
+        let Failure { gid, status, url, answer, in_a_row } = failure;
+        self.0.lock().unwrap().push(format!("{gid} {status:?} {url} {answer} {in_a_row}"));
+    }
+}
+
 /// Counts the durable writes; each has to leave an unfinished transaction where it will be found again. What happens to the
 /// next claim can be told.
 pub(crate) struct Counting {
@@ -175,6 +218,8 @@ impl Store for Counting {
 pub(crate) struct World {
     pub(crate) clock: Arc<PausedClock>,
     pub(crate) script: Arc<Script>,
+    pub(crate) topics: Arc<Subscribed>,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) store: Arc<Counting>,
     pub(crate) coordinator: Coordinator,
     config: EngineConfig,
@@ -189,10 +234,17 @@ impl World {
     pub(crate) fn with(config: EngineConfig) -> Self {
         let clock = Arc::new(PausedClock::new());
         let memory = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        Self::on(memory, clock, Arc::default(), config)
+        Self::on(memory, clock, Arc::default(), Arc::default(), config)
     }
 
-    fn on(memory: MemoryStore, clock: Arc<PausedClock>, script: Arc<Script>, config: EngineConfig) -> Self {
+    fn on(
+        memory: MemoryStore,
+        clock: Arc<PausedClock>,
+        script: Arc<Script>,
+        topics: Arc<Subscribed>,
+        config: EngineConfig,
+    ) -> Self {
+        let heard = Arc::<Heard>::default();
         let config =
             EngineConfig { defaults: Defaults { retry_interval: Duration::from_secs(1), ..config.defaults }, ..config };
         let store = Arc::new(Counting {
@@ -206,18 +258,19 @@ impl World {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&script) as Arc<dyn BranchCaller>,
-            Arc::new(Silent),
+            Arc::clone(&topics) as Arc<dyn Topics>,
+            Arc::clone(&heard) as Arc<dyn Observer>,
             Box::new(|| 0.0),
         );
         let _check = NothingOutOfReach(Arc::clone(&store));
-        Self { clock, script, store, coordinator, config, _check }
+        Self { clock, script, topics, heard, store, coordinator, config, _check }
     }
 
     /// The process is killed, and started again on what was durable.
     pub(crate) async fn crash(self) -> Self {
         let survived = self.store.inner.crash();
         self.coordinator.shutdown(Duration::ZERO).await;
-        Self::on(survived, self.clock, self.script, self.config)
+        Self::on(survived, self.clock, self.script, self.topics, self.config)
     }
 
     pub(crate) fn memory(&self) -> &MemoryStore {

@@ -20,6 +20,10 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+fn digest_bytes(digest: Digest) -> ByteArray<16> {
+    (*digest.as_bytes()).into()
+}
+
 fn branch_id(text: &str) -> Result<BranchId, CodecError> {
     BranchId::parse(text).map_err(|source| CodecError::Id { what: "branch id", source })
 }
@@ -60,7 +64,7 @@ impl<'a> From<&'a Definition> for DefinitionBody<'a> {
             custom_data: &def.custom_data,
             branches: def.branches.iter().map(BranchBody::from).collect(),
             business_key: def.business_key.as_ref().map(BusinessKey::as_str),
-            digest: def.digest.map(|digest| (*digest.as_bytes()).into()),
+            digest: def.digest.map(digest_bytes),
         }
     }
 }
@@ -372,17 +376,24 @@ struct AmendmentBody<'a> {
     options: OptionsBody<'a>,
     #[b(1)]
     custom_data: &'a str,
+    #[n(2)]
+    digest: Option<ByteArray<16>>,
 }
 
 impl<'a> From<&'a Amendment> for AmendmentBody<'a> {
     fn from(amendment: &'a Amendment) -> Self {
-        Self { options: OptionsBody::from(&amendment.options), custom_data: &amendment.custom_data }
+        Self {
+            options: OptionsBody::from(&amendment.options),
+            custom_data: &amendment.custom_data,
+            digest: amendment.digest.map(digest_bytes),
+        }
     }
 }
 
 impl From<AmendmentBody<'_>> for Amendment {
     fn from(body: AmendmentBody<'_>) -> Self {
-        Self { options: body.options.into(), custom_data: body.custom_data.to_owned() }
+        let digest = body.digest.map(|bytes| Digest::from_bytes(bytes.into()));
+        Self { options: body.options.into(), custom_data: body.custom_data.to_owned(), digest }
     }
 }
 

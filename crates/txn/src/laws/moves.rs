@@ -135,7 +135,7 @@ impl World {
 
     fn amendment(&self) -> Amendment {
         let delay = (self.drive.txn.def.pattern == Pattern::Message).then_some(Duration::from_secs(50));
-        Amendment { options: Options { delay, ..Options::default() }, custom_data: String::new() }
+        Amendment { options: Options { delay, ..Options::default() }, ..Amendment::default() }
     }
 }
 

@@ -108,7 +108,7 @@ impl Stage {
                 return self.obey();
             }
             Command::Submit(terms) => Event::Submit {
-                amendment: Amendment { options: terms.options.clone(), custom_data: String::new() },
+                amendment: Amendment { options: terms.options.clone(), ..Amendment::default() },
                 branches: branches(pattern, &terms.branches),
             },
             Command::Abort(reason) => Event::Abort { reason: reason.clone() },

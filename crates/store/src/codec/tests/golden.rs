@@ -1,6 +1,6 @@
 //! Records on disk outlive every program that wrote them: those in `golden/` are read, and written, for ever after.
 
-use escrow_txn::{Pattern, Status};
+use escrow_txn::{Digest, Pattern, Status};
 
 use super::samples;
 use super::*;
@@ -55,6 +55,16 @@ fn progress_written_by_version_1_opens() {
         let bytes = check(golden, &encode_progress(&bare));
         assert_eq!(decode_progress(&bytes).unwrap(), bare);
     }
+}
+
+#[test]
+fn progress_whose_submit_brought_the_steps_opens() {
+    let mut progress = samples::full_progress();
+    if let Some(amended) = &mut progress.amended {
+        amended.digest = Some(Digest::from_bytes(*b"0123456789abcdef"));
+    }
+    let bytes = check(include_str!("../../../golden/v1/progress_brought_steps.hex"), &encode_progress(&progress));
+    assert_eq!(decode_progress(&bytes).unwrap(), progress);
 }
 
 #[test]

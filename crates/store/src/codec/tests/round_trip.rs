@@ -111,7 +111,12 @@ fn progress() -> impl Strategy<Value = Progress> {
     use Status::{Aborted, Aborting, Committed, Prepared, Stopped, Submitted};
     let status = select(vec![Prepared, Submitted, Aborting, Committed, Aborted, Stopped]);
     let reach = prop_oneof![Just(Reach::All), btree_set(any::<u16>(), 0..5).prop_map(Reach::Steps)];
-    let amended = (options(), text()).prop_map(|(options, custom_data)| Amendment { options, custom_data });
+    let digest = of(any::<[u8; 16]>().prop_map(Digest::from_bytes));
+    let amended = (options(), text(), digest).prop_map(|(options, custom_data, digest)| Amendment {
+        options,
+        custom_data,
+        digest,
+    });
     let order = (text(), text(), time()).prop_map(|(by, reason, at)| OperatorOrder { by, reason, at });
     let operations = (vec(branch_progress(), 0..4), op_progress(), reach, any::<u32>());
     let times = (of(time()), time(), of(time()));

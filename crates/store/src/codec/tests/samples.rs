@@ -90,7 +90,7 @@ pub(super) fn full_progress() -> Progress {
             since: at(70),
         }),
         next_run_at: Some(at(90)),
-        amended: Some(Amendment { options: full_options(), custom_data: "later".to_owned() }),
+        amended: Some(Amendment { options: full_options(), custom_data: "later".to_owned(), digest: None }),
         order: Some(OperatorOrder { by: "ann".to_owned(), reason: "asked for".to_owned(), at: at(60) }),
         updated_at: at(80),
         finished_at: Some(at(81)),

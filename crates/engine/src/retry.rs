@@ -1,0 +1,101 @@
+//! An order to many: what waits for long goes on at once.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use escrow_store::{ListQuery, StoreError};
+use escrow_txn::{Drive, Event, Gid, Status, apply, next};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::due::display_chain;
+use crate::{Coordinator, RequestError};
+
+/// Transactions looked at for one order.
+const EXAMINED_MAX: usize = 10_000;
+/// The most that are read at once.
+const PAGE_MAX: usize = 256;
+/// Transactions that are asked at the same time, so that they share the store's writes.
+const ASKED_AT_ONCE: usize = 64;
+
+/// What [`Coordinator::retry_waiting`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retried {
+    /// Transactions that go on now.
+    pub count: usize,
+    /// There are more, or too many to look at all of them.
+    pub more: bool,
+}
+
+/// Why an order to many was not carried out, or not on all. What it was carried out on goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetryError {
+    /// They could not be found.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// One of them could not be asked.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+impl Coordinator {
+    /// An operator asks up to `limit` transactions to go on at once that would wait for longer than `longer_than`, the newest
+    /// first. Those are left alone that wait for their initiator, or because they were asked to.
+    ///
+    /// # Errors
+    /// [`RetryError`].
+    pub async fn retry_waiting(&self, longer_than: Duration, limit: usize) -> Result<Retried, RetryError> {
+        // One more than asked for: whether there are more.
+        let (mut gids, unseen) = self.stalled(longer_than, limit + 1).await?;
+        let more = gids.len() > limit || unseen;
+        gids.truncate(limit);
+        let count = gids.len();
+        let asked = stream::iter(gids).map(|gid| self.retry_now(gid)).buffer_unordered(ASKED_AT_ONCE);
+        asked.try_for_each(|()| async { Ok(()) }).await?;
+        Ok(Retried { count, more })
+    }
+
+    /// Up to `limit` transactions that would go on if they were asked to, and whether there are some nobody has looked at.
+    async fn stalled(&self, longer_than: Duration, limit: usize) -> Result<(Vec<Gid>, bool), StoreError> {
+        let page = u32::try_from(limit.min(PAGE_MAX)).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        let mut query = ListQuery {
+            statuses: vec![Status::Submitted, Status::Aborting],
+            waiting_past: Some(self.shared.clock.now().plus(longer_than)),
+            ..ListQuery::newest(page)
+        };
+        let (mut found, mut examined) = (Vec::new(), 0);
+        loop {
+            let page = self.list(&query).await?;
+            for item in page.items {
+                examined += 1;
+                if self.would_go_on(&item.gid).await? {
+                    found.push(item.gid);
+                }
+                if found.len() == limit {
+                    return Ok((found, false));
+                }
+            }
+            match page.next {
+                None => return Ok((found, false)),
+                Some(_) if examined >= EXAMINED_MAX => return Ok((found, true)),
+                next => query.after = next,
+            }
+        }
+    }
+
+    /// Asks the rules: a delay, for one, is not to be cut short.
+    async fn would_go_on(&self, gid: &Gid) -> Result<bool, StoreError> {
+        let txn = match self.query(gid).await {
+            Ok(Some(txn)) => txn.value,
+            Ok(None) => return Ok(false),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%gid, error = display_chain(&error), "a transaction cannot be read and is left alone");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut drive = Drive::load(txn, self.shared.config.defaults);
+        let allowed = apply(&mut drive, Event::RetryNow, self.shared.moment()).is_ok();
+        Ok(allowed && !next(&drive, self.shared.clock.now()).calls.is_empty())
+    }
+}
