@@ -178,6 +178,15 @@ async fn a_saga_that_takes_too_long_compensates_what_may_have_run() {
 }
 
 #[tokio::test]
+async fn a_saga_without_a_time_out_has_none() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.always("out", Answer::Ongoing);
+    escrow.accepts("submit", with(saga(&participant, "g"), "retry_interval", 1000)).await;
+    let shown = escrow.until_waiting("g").await;
+    assert!(shown.between("create_time", "next_cron_time") >= Duration::from_secs(1000), "{shown:?}");
+}
+
+#[tokio::test]
 async fn a_caller_that_waits_gets_the_end_or_425_while_there_is_none() {
     let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
     escrow.accepts("submit", waiting(saga(&participant, "done"))).await;
