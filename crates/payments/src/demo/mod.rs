@@ -8,7 +8,6 @@ mod plan;
 mod process;
 mod quiet;
 
-use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +26,7 @@ pub use quiet::Patience;
 pub use crate::foundation::faults::{ChaosLevel, FaultCounts, FaultRates};
 
 use crate::audit::{AuditError, Books, EndedOrder, OpenWork, RecordsError, Report, audit, ended_orders, fetch};
+use crate::foundation::branch::Chain;
 use crate::foundation::http::HttpClient;
 use crate::ids::MerchantNo;
 use crate::platform::{Platform, PlatformConfig, StartError};
@@ -225,7 +225,7 @@ async fn push_through(
     let complaints = Mutex::new(Vec::new());
     let orders = stream::iter(&plan.orders).for_each_concurrent(config.at_once, async |order| {
         if let Err(complaint) = buyer.buy(order).await {
-            let text = format!("order {}: {}", order.merchant_order_no, chain(&complaint));
+            let text = format!("order {}: {}", order.merchant_order_no, Chain(&complaint));
             complaints.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
         done.send_modify(|done| *done += 1);
@@ -236,12 +236,6 @@ async fn push_through(
     let killing = kills::kill_in_mid_flight(coordinator, kills, config.orders, count, killed);
     let ((), kills) = tokio::try_join!(orders.map(Ok), killing)?;
     Ok(Pushed { kills, complaints: complaints.into_inner().unwrap_or_else(PoisonError::into_inner) })
-}
-
-/// An error with everything behind it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The settlement that needed most attempts says most; its gid ends with their number.

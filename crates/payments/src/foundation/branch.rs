@@ -130,8 +130,8 @@ impl IntoResponse for BranchError {
     }
 }
 
-/// Shows an error with its causes.
-pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+/// Shows an error with its causes, in one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
