@@ -38,7 +38,22 @@ pub(crate) struct Dependency {
 /// # Errors
 /// Cargo cannot be started, or ends with another code than 0.
 pub(crate) fn run(args: &[&str]) -> anyhow::Result<()> {
-    let status = command(args).status().with_context(|| format!("cannot start `{}`", shown(args)))?;
+    wait(&mut command(args), args)
+}
+
+/// Writes every crate's reference pages, which shows that the links in doc comments lead somewhere.
+///
+/// # Errors
+/// As [`run`]; a warning counts as an error.
+pub(crate) fn doc() -> anyhow::Result<()> {
+    wait(command(DOC).env("RUSTDOCFLAGS", "-D warnings"), DOC)
+}
+
+/// What [`doc`] runs.
+pub(crate) const DOC: &[&str] = &["doc", "--workspace", "--no-deps"];
+
+fn wait(command: &mut Command, args: &[&str]) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("cannot start `{}`", shown(args)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(args));
     }

@@ -14,6 +14,7 @@ struct Step {
 
 enum Check {
     Cargo(&'static [&'static str]),
+    Docs,
     Tidy,
 }
 
@@ -22,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", check: Check::Cargo(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: Check::Tidy },
     Step { name: "lints", check: Check::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
+    Step { name: "docs", check: Check::Docs },
     Step { name: "tests", check: Check::Cargo(&["test", "--workspace"]) },
 ];
 
@@ -53,6 +55,7 @@ impl Check {
     fn run(&self) -> anyhow::Result<()> {
         match self {
             Self::Cargo(args) => cargo::run(args),
+            Self::Docs => cargo::doc(),
             Self::Tidy => tidy::run(),
         }
     }
@@ -60,6 +63,7 @@ impl Check {
     fn shown(&self) -> String {
         match self {
             Self::Cargo(args) => cargo::shown(args),
+            Self::Docs => cargo::shown(cargo::DOC),
             Self::Tidy => cargo::shown(&["xtask", "tidy"]),
         }
     }
@@ -100,6 +104,7 @@ mod tests {
                 vec!["format", "passed", "1.0", "s"],
                 vec!["tidy", "FAILED", "1.0", "s"],
                 vec!["lints", "not", "run"],
+                vec!["docs", "not", "run"],
                 vec!["tests", "not", "run"],
             ]
         );

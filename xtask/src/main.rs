@@ -15,7 +15,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci                          format, lints, tidy, all tests; stops at the first failure
+  ci                          format, tidy, lints, docs, all tests; stops at the first failure
   tidy                        the rules of the repository that no compiler checks
   sim --seed N [--seeds M]    replay the simulation from seed N (M seeds, N onwards)
 ";

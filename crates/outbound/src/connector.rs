@@ -49,7 +49,7 @@ pub enum ConnectError {
     /// Nobody accepted the connection.
     #[error("could not connect: {}", .0.kind())]
     Dial(#[source] io::Error),
-    /// See [`CONNECT_TIMEOUT`].
+    /// No connection came about in the time that one may take.
     #[error("could not connect within {} s", CONNECT_TIMEOUT.as_secs())]
     Timeout,
 }

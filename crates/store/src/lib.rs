@@ -4,7 +4,7 @@
 //! one: every write names the version it read, so that a coordinator which lost its right to drive cannot write, and
 //! learns it. Stores see the [`Head`] of a transaction and bytes; what the bytes mean is the business of [`codec`].
 //!
-//! A new store implements [`Store`] and passes [`conformance`].
+//! A new store implements [`Store`] and passes [`mod@conformance`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
