@@ -45,6 +45,6 @@ pub struct BranchReply {
     pub outcome: BranchOutcome,
     /// The status code; `None` if there was no answer.
     pub code: Option<u16>,
-    /// The answer's text, or what went wrong; bounded by the caller.
+    /// The answer's text; without a code what went wrong, in words that may be shown to anybody. Bounded by the caller.
     pub text: String,
 }

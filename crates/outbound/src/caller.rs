@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
 
 use crate::outcome::{REPLY_BYTES_MAX, outcome_of};
 use crate::target::Target;
@@ -57,22 +58,28 @@ impl HttpCaller {
         Self { client }
     }
 
+    /// One call and its answer, or what went wrong.
     async fn exchange(&self, call: &BranchCall) -> Result<(StatusCode, Bytes), String> {
+        let until = Instant::now() + call.timeout;
         let request = request::build(call).map_err(|bad| bad.to_string())?;
-        let response = self.client.request(request).await.map_err(|error| describe(&error))?;
+        let response = timeout_at(until, self.client.request(request)).await;
+        let response =
+            response.map_err(|_| format!("no answer within {:?}", call.timeout))?.map_err(|error| describe(&error))?;
         let status = response.status();
-        let body = read_bounded(response.into_body()).await?;
-        Ok((status, body))
+        match timeout_at(until, read_bounded(response.into_body())).await {
+            Ok(Ok(body)) => Ok((status, body)),
+            Ok(Err(_)) => Err(format!("the connection broke in the middle of an answer with {}", named(status))),
+            Err(_) => Err(format!("an answer with {} did not end within {:?}", named(status), call.timeout)),
+        }
     }
 }
 
 #[async_trait]
 impl BranchCaller for HttpCaller {
     async fn call(&self, call: BranchCall) -> BranchReply {
-        match tokio::time::timeout(call.timeout, self.exchange(&call)).await {
-            Ok(Ok((status, body))) => reply(status, &body),
-            Ok(Err(text)) => no_answer(text),
-            Err(_) => no_answer(format!("no complete answer within {:?}", call.timeout)),
+        match self.exchange(&call).await {
+            Ok((status, body)) => reply(status, &body),
+            Err(text) => BranchReply { outcome: BranchOutcome::Unknown, code: None, text },
         }
     }
 
@@ -93,16 +100,16 @@ fn reply(status: StatusCode, body: &[u8]) -> BranchReply {
     BranchReply { outcome, code: Some(status.as_u16()), text }
 }
 
-fn no_answer(text: String) -> BranchReply {
-    BranchReply { outcome: BranchOutcome::Unknown, code: None, text }
+/// Without the reason phrase, which some statuses lack.
+fn named(status: StatusCode) -> String {
+    format!("status {}", status.as_u16())
 }
 
 /// The body up to [`REPLY_BYTES_MAX`]. A longer one is cut there: what is dropped unread takes its connection along.
-async fn read_bounded(mut body: Incoming) -> Result<Bytes, String> {
+async fn read_bounded(mut body: Incoming) -> hyper::Result<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| "the connection broke in the middle of the answer".to_owned())?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else { continue };
         let room = REPLY_BYTES_MAX - whole.len();
         whole.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
@@ -120,7 +127,9 @@ fn describe(error: &hyper_util::client::legacy::Error) -> String {
             return connect.to_string();
         }
         if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
-            return if hyper.is_parse() {
+            return if hyper.is_parse_too_large() {
+                format!("the header of the answer is larger than {HEADER_BYTES_MAX} bytes")
+            } else if hyper.is_parse() {
                 "the answer is not HTTP".to_owned()
             } else {
                 "the connection broke before the answer".to_owned()

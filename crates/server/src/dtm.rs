@@ -73,6 +73,8 @@ async fn show(
     let found = coordinator.query(&gid).await.map_err(|error| ApiError::of_store(&error))?;
     let found = found.map(|found| found.value);
     let bytes = found.as_ref().map_or(0, |txn| txn.def.bytes());
+    // The reply will be longer: what has no room now need not be written.
+    large.room().grow_to(bytes)?;
     Ok(turn.work(bytes, move || write(found.as_ref())).await)
 }
 

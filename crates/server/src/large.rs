@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Up to this many bytes a body or reply is small: what all of them come to is bounded by the number of connections.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 /// Large ones that are decoded, loaded or written at once.
-const TURNS: usize = 4;
+const TURNS: usize = 2;
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 

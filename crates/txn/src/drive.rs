@@ -428,11 +428,22 @@ fn update_attention(drive: &mut Drive, answer: &Answer, failures: u32, now: Time
     let troubled = drive.txn.progress.attention.as_ref().is_some_and(|a| a.call == answer.call);
     if failures >= limits::ATTENTION_AFTER_FAILURES {
         if drive.txn.progress.attention.is_none() || troubled {
-            let reason = format!("{failures} answers in a row were unknown or refused");
+            let reason =
+                format!("{failures} answers in a row were unknown or refused; the last: {}", in_own_words(answer));
             raise_attention(drive, answer, reason, now);
         }
     } else if troubled && answer.outcome == BranchOutcome::Done {
         drive.txn.progress.attention = None;
+    }
+}
+
+/// What came back, without a word of the participant: people see the reason, and so do programs that look for words in it.
+fn in_own_words(answer: &Answer) -> String {
+    match (answer.code, answer.outcome) {
+        (None, _) => cut(&answer.text, limits::ATTEMPT_ANSWER_BYTES_MAX).to_owned(),
+        (Some(code), BranchOutcome::Refused) => format!("refused, with status {code}"),
+        (Some(code @ 300..=399), _) => format!("status {code}, a redirect, which is not followed"),
+        (Some(code), _) => format!("status {code}"),
     }
 }
 

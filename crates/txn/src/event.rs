@@ -51,6 +51,6 @@ pub struct Answer {
     pub code: Option<u16>,
     /// How long it took.
     pub latency: Duration,
-    /// The answer's text, or what went wrong.
+    /// The answer's text; without a code what went wrong, in words that may be shown to anybody.
     pub text: String,
 }

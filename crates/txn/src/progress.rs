@@ -153,7 +153,7 @@ impl CallId {
 pub struct Attention {
     /// Which operation is in trouble.
     pub call: CallId,
-    /// What the trouble is.
+    /// What the trouble is, in our own words.
     pub reason: String,
     /// The first bytes of its last answer.
     pub last_answer: String,

@@ -100,6 +100,29 @@ fn attention_is_raised_by_the_third_failure_and_remembers_since_when() {
 }
 
 #[test]
+fn attention_says_what_came_back_without_a_word_of_the_participant() {
+    let table = [
+        (BranchOutcome::Unknown, Some(503), "FAILURE", "status 503"),
+        (BranchOutcome::Unknown, Some(302), "FAILURE", "status 302, a redirect, which is not followed"),
+        (BranchOutcome::Refused, Some(409), "FAILURE", "refused, with status 409"),
+        (BranchOutcome::Refused, Some(200), "FAILURE", "refused, with status 200"),
+        (BranchOutcome::Unknown, None, "no answer within 3s", "no answer within 3s"),
+    ];
+    for (outcome, code, text, expected) in table {
+        let mut drive = begin(definition(Pattern::Message, 1), true);
+        let failing = CallId::of(0, BranchOp::Deliver);
+        for _ in 0..limits::ATTENTION_AFTER_FAILURES {
+            drive.in_flight.insert(failing);
+            let answer = Answer { call: failing, outcome, code, latency: Duration::ZERO, text: text.to_owned() };
+            apply(&mut drive, Event::Answer(answer), Moment::at(CREATED_AT)).unwrap();
+        }
+        let attention = drive.txn().progress.attention.as_ref().unwrap();
+        let expected = format!("3 answers in a row were unknown or refused; the last: {expected}");
+        assert_eq!(attention.reason, expected);
+    }
+}
+
+#[test]
 fn trouble_elsewhere_takes_no_attention_from_the_first_and_its_success_leaves_it() {
     let mut def = definition(Pattern::Saga, 2);
     def.options.concurrent = true;

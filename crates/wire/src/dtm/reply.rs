@@ -90,7 +90,8 @@ impl Reply {
     pub(super) fn json(status: u16, body: &impl Serialize) -> Self {
         // `expect`: writing to memory does not fail, and no key of a reply is anything but a text.
         let body = serde_json::to_vec(body).expect("a reply can be written as JSON");
-        Self { status, body: Bytes::from(body) }
+        // A reply may wait long for a slow client: it keeps no more memory than it has bytes.
+        Self { status, body: Bytes::from(body.into_boxed_slice()) }
     }
 }
 
