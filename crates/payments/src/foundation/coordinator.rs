@@ -239,22 +239,6 @@ impl Coordinator {
         self.post("prepare", &body).await
     }
 
-    /// Registers one more branch of a TCC that is not decided yet.
-    ///
-    /// # Errors
-    /// [`CoordinatorError`]; *refused* when the transaction is decided: the branch must not be tried.
-    pub async fn register_tcc_branch(&self, gid: &Gid, branch: &TccBranch) -> Result<(), CoordinatorError> {
-        #[derive(Serialize)]
-        struct Register<'a> {
-            gid: &'a Gid,
-            trans_type: &'static str,
-            #[serde(flatten)]
-            branch: &'a TccBranch,
-        }
-        let body = Register { gid, trans_type: "tcc", branch };
-        self.post_body("registerBranch", gid, &body).await
-    }
-
     /// Decides a TCC forward: every branch will be confirmed. Decided so before, it stays so, whether or not it has ended.
     ///
     /// # Errors
@@ -373,11 +357,7 @@ impl Coordinator {
     }
 
     async fn post(&self, route: &str, body: &Body<'_>) -> Result<(), CoordinatorError> {
-        self.post_body(route, body.gid, body).await
-    }
-
-    async fn post_body<T: Serialize>(&self, route: &str, gid: &Gid, body: &T) -> Result<(), CoordinatorError> {
-        let url = format!("{}/{route}", self.api);
+        let (url, gid) = (format!("{}/{route}", self.api), body.gid);
         let unknown = |source| CoordinatorError::Unknown { gid: gid.clone(), source };
         let reply = self.client.post_json(&url, body, CALL_TIMEOUT).await.map_err(unknown)?;
         match reply.status {

@@ -10,6 +10,10 @@
 //! This service is the initiator of two global transactions, each begun by a local one (T0) that also writes the barrier row
 //! of the initiator's own branch: the settlement TCC `pay-settle-{pay_no}-{attempt}` and the refund saga
 //! `pay-refund-{refund_no}`. A T0 whose TCC never began is cleaned up by the sweeper.
+//!
+//! Not built yet: closing orders, and giving unexpected money back. A payment that settles nothing (its order is paid, or its
+//! merchant's account was closed in the meantime) stays visible at the coordinator: as a message that is refused, or as one
+//! attempt after the other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -56,17 +56,6 @@ async fn a_tcc_is_prepared_with_all_its_branches_and_a_concurrent_phase_two() {
 }
 
 #[tokio::test]
-async fn a_branch_is_registered_as_flat_text() {
-    let fake = FakeCoordinator::start().await;
-    client(&fake.url).register_tcc_branch(&Gid::new("g1"), &branch()).await.unwrap();
-    let expected = json!({
-        "gid": "g1", "trans_type": "tcc", "branch_id": "02", "confirm": "http://funds/confirm",
-        "cancel": "http://funds/cancel", "data": "{}",
-    });
-    assert_eq!(only_call(&fake), ("registerBranch".to_owned(), expected));
-}
-
-#[tokio::test]
 async fn a_saga_has_no_timeout_and_a_payload_for_each_step() {
     let fake = FakeCoordinator::start().await;
     let step = |action: &str, compensate: &str, payload: &str| SagaStep {
