@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versioned};
-use escrow_txn::{Abort, Begin, Gid, Operator, Registration, Status, Txn};
+use escrow_txn::{Abort, Begin, Defaults, Gid, Operator, Registration, Status, Txn};
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -171,6 +171,11 @@ impl Coordinator {
     /// [`RequestError`].
     pub async fn force_stop(&self, gid: Gid, operator: Operator) -> Result<(), RequestError> {
         self.ask(gid, Ask::ForceStop(operator)).await.map(drop)
+    }
+
+    /// What transactions get where they say nothing.
+    pub fn defaults(&self) -> Defaults {
+        self.shared.config.defaults
     }
 
     /// Transactions in memory now.

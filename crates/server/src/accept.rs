@@ -42,7 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that this side closes is kept to read what the client still sends. Closing over unread bytes
 /// would reset the connection and could destroy the reply on its way.
 const LINGER: Duration = Duration::from_millis(500);
-/// Refused connections that are told so at once; past it they are dropped without a word.
+/// Refused connections that are told so at once, if that is not more than a quarter of those that are served; past it they
+/// are dropped without a word.
 const REFUSALS_MAX: usize = 64;
 
 /// Answers requests.
@@ -141,7 +142,7 @@ impl<L: Listener, H: Handler> Acceptor<L, H> {
 
     fn refuse(&mut self, mut stream: L::Stream, refusal: Refusal) {
         self.metrics.refused(refusal);
-        if self.refusals.len() < REFUSALS_MAX {
+        if self.refusals.len() < REFUSALS_MAX.min(self.config.connections_max.div_ceil(4)) {
             self.refusals.spawn(async move {
                 let told = async {
                     stream.write_all(refusal.reply().as_bytes()).await?;

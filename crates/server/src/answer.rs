@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use escrow_engine::{Receipt, RequestError};
+use escrow_engine::{Receipt, RequestError, RetryError};
 use escrow_store::StoreError;
 use escrow_txn::{IllegalEvent, InvalidDefinition, RepeatRefused, Status};
 use escrow_wire::dtm::{self, DecodeError, Reply};
@@ -20,6 +20,7 @@ use crate::codes::{self, Code};
 use crate::guard::KeptOut;
 use crate::large::NoRoom;
 use crate::routes::Later;
+use crate::topics::TopicError;
 
 /// Where the code of an error stands.
 const ERROR_CODE: HeaderName = HeaderName::from_static(codes::HEADER);
@@ -42,6 +43,7 @@ pub(crate) enum Asked {
     Abort,
     Register,
     ForceStop,
+    RetryNow,
 }
 
 impl ApiError {
@@ -67,6 +69,7 @@ impl ApiError {
             RequestError::NotFound { gid } if asked == Asked::Register => {
                 Self::refused(Code::NOT_FOUND, &dtm::cannot_register(gid))
             }
+            RequestError::NoSubscribers { .. } => Self::error(500, Code::TOPIC_NOT_FOUND, "topic not found"),
             RequestError::NotFound { gid } => Self::error(500, Code::NOT_FOUND, &dtm::unknown_gid(gid)),
             RequestError::NotPrepared { gid, pattern } => {
                 let message =
@@ -86,6 +89,10 @@ impl ApiError {
                         _ => dtm::cannot_submit(*status),
                     },
                 ),
+                RepeatRefused::Orders => {
+                    let message = format!("gid: {gid}: {source}.");
+                    Self::refused(Code::DEFINITION_MISMATCH, &message)
+                }
                 _ => {
                     let message = format!("gid: {gid} is a transaction with different steps or payloads.");
                     Self::refused(Code::DEFINITION_MISMATCH, &message)
@@ -100,6 +107,7 @@ impl ApiError {
                         Asked::Abort => dtm::cannot_abort(*pattern, *status),
                         Asked::Register => dtm::cannot_register(gid),
                         Asked::ForceStop => dtm::cannot_force_stop(*status),
+                        Asked::RetryNow => source.to_string(),
                     },
                 ),
                 IllegalEvent::Limit(source) => Self::of_definition(source),
@@ -133,6 +141,10 @@ impl ApiError {
                 tracing::error!(%gid, error = chain(error), "a transaction's record cannot be read");
                 Self::error(500, Code::CORRUPT_RECORD, &error.to_string())
             }
+            StoreError::CorruptSetting { .. } => {
+                tracing::error!(error = chain(error), "a setting cannot be read");
+                Self::error(500, Code::CORRUPT_RECORD, &error.to_string())
+            }
             StoreError::BadCursor { .. } => {
                 Self::error(500, Code::INVALID_PARAMETER, "position: not one that a list returned")
             }
@@ -147,6 +159,38 @@ impl ApiError {
                 Self::passing(Code::STORE_DOWN, "the store is not available", SOON)
             }
         }
+    }
+
+    /// Why an order to many was not carried out.
+    pub(crate) fn of_retry(error: &RetryError) -> Self {
+        match error {
+            RetryError::Store(error) => Self::of_store(error),
+            RetryError::Request(error) => Self::of_request(Asked::RetryNow, error),
+            _ => Self::internal(),
+        }
+    }
+
+    /// Why a topic was not changed.
+    pub(crate) fn of_topic(error: &TopicError) -> Self {
+        let code = match error {
+            TopicError::AlreadySubscribed => Code::ALREADY_SUBSCRIBED,
+            TopicError::NoSuchTopic | TopicError::NothingToDelete => Code::TOPIC_NOT_FOUND,
+            TopicError::NoSubscribers | TopicError::NotSubscribed => Code::NOT_SUBSCRIBED,
+            TopicError::Changed { .. } => Code::TOPIC_CHANGED,
+            TopicError::TooManySubscribers | TopicError::TooLarge => {
+                return Self::error(413, Code::TOO_LARGE, &error.to_string());
+            }
+            TopicError::Store(error) => return Self::of_store(error),
+        };
+        Self::error(500, code, &error.to_string())
+    }
+
+    pub(crate) fn too_many_topics() -> Self {
+        Self::error(
+            413,
+            Code::TOO_LARGE,
+            "there are more topics than one reply may hold: walk through them with scanKV",
+        )
     }
 
     pub(crate) fn of_guard(kept_out: KeptOut) -> Self {

@@ -18,6 +18,7 @@ use crate::config::HttpConfig;
 use crate::large::Large;
 use crate::metrics::{self, Metrics};
 use crate::routes::{Found, Route, find};
+use crate::topics::Topics;
 use crate::{dtm, guard};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) http: HttpConfig,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) large: Large,
+    pub(crate) topics: Topics,
 }
 
 impl Handler for App {
@@ -84,6 +86,13 @@ impl App {
                 dtm::register(coordinator, self.read(body).await?).await?
             }
             Route::ForceStop => dtm::force_stop(coordinator, self.read(body).await?).await?,
+            Route::ResetNextCronTime => dtm::retry_now(coordinator, self.read(body).await?).await?,
+            Route::ResetCronTime => dtm::retry_waiting(coordinator, query).await?,
+            Route::Subscribe => dtm::topics::subscribe(&self.topics, query).await?,
+            Route::Unsubscribe => dtm::topics::unsubscribe(&self.topics, query).await?,
+            Route::DeleteTopic => dtm::topics::delete(&self.topics, last_part(head.uri.path())).await?,
+            Route::ScanKv => dtm::topics::scan(&self.topics, &self.large, query).await?,
+            Route::QueryKv => dtm::topics::query(&self.topics, &self.large, query).await?,
             Route::Query => dtm::query(coordinator, &self.large, query).await?,
             Route::All => dtm::all(coordinator, &self.large, query).await?,
             Route::Version => dtm::version(),
@@ -114,6 +123,10 @@ impl App {
         self.metrics.answered_request(api, status < 400, latency);
         response
     }
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 fn redirect(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {

@@ -33,6 +33,10 @@ codes! {
     INVALID_PARAMETER = "invalid_parameter";
     INVALID_DEFINITION = "invalid_definition";
     NO_CHECK_BACK = "no_check_back";
+    TOPIC_NOT_FOUND = "topic_not_found";
+    ALREADY_SUBSCRIBED = "already_subscribed";
+    NOT_SUBSCRIBED = "not_subscribed";
+    TOPIC_CHANGED = "topic_changed";
 
     // What does not fit the transaction as it stands.
     NOT_FOUND = "not_found";

@@ -1,5 +1,7 @@
 //! The DTM REST API: decode, ask the coordinator, encode. Nothing is decided here.
 
+pub(crate) mod topics;
+
 use std::num::NonZeroU32;
 
 use escrow_engine::Coordinator;
@@ -17,6 +19,8 @@ use crate::large::Large;
 const NAMELESS_OPERATOR: &str = "dtm api";
 /// The reason of a forced stop whose request gives none.
 const NO_REASON: &str = "forced through /api/dtmsvr/forceStop";
+/// Transactions that one request makes go on at once.
+const RESET_MAX: usize = 1_000;
 /// What one row of a list comes to, roughly.
 const LISTED_BYTES: usize = 256;
 
@@ -56,6 +60,22 @@ pub(crate) async fn force_stop(coordinator: &Coordinator, body: Body) -> Result<
     };
     coordinator.force_stop(stop.gid, operator).await.map_err(|error| ApiError::of_request(Asked::ForceStop, &error))?;
     Ok(Reply::success())
+}
+
+/// One transaction goes on at once; a final one has nothing to go on with, which is no error.
+pub(crate) async fn retry_now(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+    let gid = body.decode(dtm::decode_gid_body).await?.gid;
+    coordinator.retry_now(gid).await.map_err(|error| ApiError::of_request(Asked::RetryNow, &error))?;
+    Ok(Reply::success())
+}
+
+/// Many that wait for long go on at once.
+pub(crate) async fn retry_waiting(coordinator: &Coordinator, query: &str) -> Result<Reply, ApiError> {
+    let reset = dtm::decode_reset(query)?;
+    let longer_than = reset.longer_than.unwrap_or(coordinator.defaults().timeout_to_fail * 3);
+    let limit = usize::try_from(reset.limit).unwrap_or(RESET_MAX).min(RESET_MAX);
+    let retried = coordinator.retry_waiting(longer_than, limit).await.map_err(|error| ApiError::of_retry(&error))?;
+    Ok(dtm::encode_reset(retried.count, retried.more))
 }
 
 pub(crate) async fn query(coordinator: &Coordinator, large: &Large, query: &str) -> Result<Reply, ApiError> {

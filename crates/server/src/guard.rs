@@ -1,13 +1,16 @@
 //! Keeps web pages out: a browser on this machine can reach the coordinator, and must not do so for a page.
 //!
 //! A page under a name of its own whose address is changed to this machine's (DNS rebinding) is betrayed by its `Host`; a
-//! page elsewhere that posts here is betrayed by its `Origin`.
+//! page elsewhere that posts here is betrayed by its `Origin`, and one that only fetches by `Sec-Fetch-Site`: some routes of
+//! DTM change things with a GET.
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::uri::Authority;
 use http::{Request, Version};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Why a request is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,11 @@ pub(crate) fn check<B>(request: &Request<B>, local: SocketAddr, allowed: &[Strin
         if !same {
             return Err(KeptOut::ForeignOrigin);
         }
+    }
+    // Images and forms of a page are fetched without an origin; the browser says so in its own words. `none` is a person.
+    let is_foreign = |site: &HeaderValue| site != "same-origin" && site != "none";
+    if request.headers().get_all(SEC_FETCH_SITE).iter().any(is_foreign) {
+        return Err(KeptOut::ForeignOrigin);
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ mod routes;
 
 mod dtm;
 mod gid;
+mod topics;
 
 mod answer;
 mod codes;

@@ -15,6 +15,13 @@ pub(crate) enum Route {
     Query,
     All,
     ForceStop,
+    ResetNextCronTime,
+    ResetCronTime,
+    Subscribe,
+    Unsubscribe,
+    DeleteTopic,
+    ScanKv,
+    QueryKv,
     Version,
     Ping,
     Healthz,
@@ -28,13 +35,6 @@ pub(crate) enum Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Later {
     PrepareWorkflow,
-    ResetCronTime,
-    ResetNextCronTime,
-    Subscribe,
-    Unsubscribe,
-    DeleteTopic,
-    ScanKv,
-    QueryKv,
     JsonRpc,
 }
 
@@ -83,14 +83,14 @@ fn known(path: &str) -> Option<(Methods, Route)> {
         Some("forceStop") => (Post, Route::ForceStop),
         Some("version") => (Get, Route::Version),
         Some("prepareWorkflow") => (Post, Route::Later(Later::PrepareWorkflow)),
-        Some("resetCronTime") => (Get, Route::Later(Later::ResetCronTime)),
-        Some("resetNextCronTime") => (Post, Route::Later(Later::ResetNextCronTime)),
-        Some("subscribe") => (Get, Route::Later(Later::Subscribe)),
-        Some("unsubscribe") => (Get, Route::Later(Later::Unsubscribe)),
-        Some("scanKV") => (Get, Route::Later(Later::ScanKv)),
-        Some("queryKV") => (Get, Route::Later(Later::QueryKv)),
+        Some("resetCronTime") => (Get, Route::ResetCronTime),
+        Some("resetNextCronTime") => (Post, Route::ResetNextCronTime),
+        Some("subscribe") => (Get, Route::Subscribe),
+        Some("unsubscribe") => (Get, Route::Unsubscribe),
+        Some("scanKV") => (Get, Route::ScanKv),
+        Some("queryKV") => (Get, Route::QueryKv),
         Some(below) => match below.strip_prefix("topic/") {
-            Some(name) if !name.is_empty() && !name.contains('/') => (Delete, Route::Later(Later::DeleteTopic)),
+            Some(name) if !name.is_empty() && !name.contains('/') => (Delete, Route::DeleteTopic),
             _ => return None,
         },
         None => match path {
@@ -130,6 +130,13 @@ impl Route {
             Self::Query => "query",
             Self::All => "all",
             Self::ForceStop => "forcestop",
+            Self::ResetNextCronTime => "resetnextcrontime",
+            Self::ResetCronTime => "resetcrontime",
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+            Self::DeleteTopic => "topic",
+            Self::ScanKv => "scankv",
+            Self::QueryKv => "querykv",
             Self::Version => "version",
             Self::Ping => "ping",
             Self::Healthz => "healthz",
@@ -144,13 +151,6 @@ impl Later {
     fn label(self) -> &'static str {
         match self {
             Self::PrepareWorkflow => "prepareworkflow",
-            Self::ResetCronTime => "resetcrontime",
-            Self::ResetNextCronTime => "resetnextcrontime",
-            Self::Subscribe => "subscribe",
-            Self::Unsubscribe => "unsubscribe",
-            Self::DeleteTopic => "topic",
-            Self::ScanKv => "scankv",
-            Self::QueryKv => "querykv",
             Self::JsonRpc => "json-rpc",
         }
     }
@@ -159,9 +159,6 @@ impl Later {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::PrepareWorkflow => "trans_type workflow",
-            Self::ResetCronTime => "resetCronTime",
-            Self::ResetNextCronTime => "resetNextCronTime",
-            Self::Subscribe | Self::Unsubscribe | Self::DeleteTopic | Self::ScanKv | Self::QueryKv => "the topic API",
             Self::JsonRpc => "JSON-RPC",
         }
     }

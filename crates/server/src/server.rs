@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_engine::{BranchCaller, Coordinator, EngineConfig, NoTopics};
+use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
 use escrow_outbound::{EgressPolicy, HttpCaller};
-use escrow_store::{Clock, Store, SystemClock};
+use escrow_store::{Clock, Settings, Store, SystemClock};
 use escrow_store_sqlite::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::codes::Code;
 use crate::epoch::{self, EpochError};
 use crate::large::Large;
 use crate::metrics::Metrics;
+use crate::topics::Topics;
 use crate::{Config, answer, descriptors};
 
 /// A coordinator that has started: its store is open, its address is bound, and what was in flight has been taken up.
@@ -122,18 +123,19 @@ impl Server {
         let counted = Arc::clone(&store);
         let metrics = Arc::new(Metrics::new(move || counted.stats()));
         let caller: Arc<dyn BranchCaller> = Arc::new(HttpCaller::new(EgressPolicy::new(vec![address])));
+        let topics = Topics::new(Arc::clone(&store) as Arc<dyn Settings>, Arc::clone(&clock));
         let coordinator = Coordinator::start(
             EngineConfig { owner, ..engine },
             Arc::clone(&store) as Arc<dyn Store>,
             clock,
             caller,
-            Arc::new(NoTopics),
+            Arc::new(topics.clone()),
             Arc::clone(&metrics) as _,
             Box::new(rand::random::<f64>),
         );
         let connections = metrics.connections();
         let large = Large::new(http.large_bytes_max);
-        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts, large };
+        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts, large, topics };
         let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
         tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
         Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store })

@@ -18,6 +18,17 @@ pub enum StoreError {
         #[source]
         source: CodecError,
     },
+    /// A setting cannot be read by whoever wants to use it.
+    #[error("the setting {key:?} of {category} cannot be read")]
+    CorruptSetting {
+        /// Its category.
+        category: &'static str,
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: Source,
+    },
     /// The store is not available; nothing was written.
     #[error("the store is not available")]
     Down {

@@ -77,6 +77,11 @@ text_id!(
     limits::ID_CHARS_MAX
 );
 text_id!(
+    /// The name of a topic, which messages can be addressed to.
+    TopicName,
+    limits::ID_CHARS_MAX
+);
+text_id!(
     /// What people know a transaction by, such as an order number. Not unique.
     BusinessKey,
     limits::BUSINESS_KEY_CHARS_MAX

@@ -41,7 +41,7 @@ mod time;
 pub use definition::{Branch, BranchOp, BranchOutcome, Definition, Digest, InvalidDefinition, Pattern, Txn};
 pub use drive::{Drive, IllegalEvent, apply};
 pub use event::{Answer, Event, Operator};
-pub use ids::{BranchId, BusinessKey, Gid, InvalidId};
+pub use ids::{BranchId, BusinessKey, Gid, InvalidId, TopicName};
 pub use next::{Step, next};
 pub use options::{Amendment, Defaults, Options};
 pub use progress::{

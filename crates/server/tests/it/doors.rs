@@ -29,4 +29,8 @@ async fn a_page_of_another_origin_is_kept_out() {
         let refused = status(&server, &format!("host: localhost:9\r\norigin: {origin}\r\n")).await;
         assert_eq!(refused, (403, "foreign_origin".to_owned()), "{origin}");
     }
+    for (site, expected) in [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403), ("", 403)] {
+        let found = status(&server, &format!("host: localhost:9\r\nsec-fetch-site: {site}\r\n")).await;
+        assert_eq!(found.0, expected, "{site}");
+    }
 }

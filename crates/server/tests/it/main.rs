@@ -10,6 +10,7 @@ mod error_pages;
 mod lifecycle;
 mod limits;
 mod routes;
+mod topics;
 mod transactions;
 
 mod support;

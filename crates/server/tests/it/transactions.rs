@@ -251,3 +251,53 @@ async fn headers_of_the_request_are_passed_on_and_their_values_are_masked() {
         assert!(!shown.to_string().contains("secret"));
     }
 }
+
+#[tokio::test]
+async fn what_waits_goes_on_at_once_when_an_operator_says_so() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    let stalled = async |gid: &str| {
+        participant.will_answer(&[500]);
+        let body = with(with(saga(&participant, gid), "retry_interval", json!(1000)), "wait_result", json!(true));
+        assert_eq!(server.dtm("submit", body).await.status, 425);
+    };
+    stalled("one").await;
+    let reply = server.dtm("resetNextCronTime", json!({ "gid": "one" })).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({ "dtm_result": "SUCCESS" })));
+    server.wait_for("one", "succeed").await;
+    assert_eq!(server.dtm("resetNextCronTime", json!({ "gid": "one" })).await.status, 200);
+
+    for gid in ["a", "b", "c"] {
+        stalled(gid).await;
+    }
+    let reset = async |query: &str| {
+        let reply = server.get(&format!("/api/dtmsvr/resetCronTime?{query}")).await.json();
+        (reply["succeed_count"].as_u64().unwrap(), reply["has_remaining"].as_bool().unwrap())
+    };
+    assert_eq!(reset("timeout=3000").await, (0, false));
+    assert_eq!(reset("limit=2").await, (2, true));
+    assert_eq!(reset("").await, (1, false));
+    assert_eq!(reset("limit=0").await, (0, false));
+    for gid in ["a", "b", "c"] {
+        server.wait_for(gid, "succeed").await;
+    }
+    for query in ["limit=x", "timeout=x"] {
+        let refused = server.get(&format!("/api/dtmsvr/resetCronTime?{query}")).await;
+        assert_eq!((refused.status, refused.code()), (500, "invalid_parameter"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn orders_that_come_after_the_beginning_are_refused_and_not_forgotten() {
+    let server = TestServer::start().await;
+    let participant = Participant::start().await;
+    let orders = json!("{\"concurrent\":true,\"orders\":{\"1\":[0]}}");
+    for (gid, prepared) in [("bare", json!({ "trans_type": "saga" })), ("whole", saga(&participant, "whole"))] {
+        assert_eq!(server.dtm("prepare", with(prepared, "gid", json!(gid))).await.status, 200);
+        let refused = server.dtm("submit", with(saga(&participant, gid), "custom_data", orders.clone())).await;
+        assert_eq!((refused.status, refused.code()), (409, "definition_mismatch"), "{gid}: {refused:?}");
+        assert!(refused.message().contains("orders"), "{refused:?}");
+        assert_eq!(server.query(gid).await["transaction"]["status"], "prepared");
+    }
+    assert_eq!(participant.calls(), [""; 0]);
+}

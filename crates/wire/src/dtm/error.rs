@@ -88,12 +88,19 @@ pub enum DecodeError {
         /// Which part.
         what: &'static str,
     },
-    /// A step names a topic, and nobody has subscribed to it.
-    #[error("topic not found")]
-    TopicNotFound {
-        /// Its address, `topic://` included.
-        url: String,
+    /// There is no topic to subscribe to, or an empty one.
+    #[error("empty topic")]
+    NoTopic,
+    /// The topic is none.
+    #[error("topic {source}")]
+    InvalidTopic {
+        /// Which rule it breaks.
+        #[source]
+        source: InvalidId,
     },
+    /// There is no subscriber, or an empty one.
+    #[error("empty url")]
+    NoSubscriberUrl,
     /// A URL is neither empty nor one that can be called.
     #[error("{key}: no http:// URL that can be called: {}", Brief(url))]
     UnsupportedUrl {
@@ -168,7 +175,9 @@ codes! {
     UnknownTransType => "unknown_trans_type",
     UnknownProtocol => "unknown_protocol",
     NotSupported => "not_supported",
-    TopicNotFound => "topic_not_found",
+    NoTopic => "invalid_subscription",
+    InvalidTopic => "invalid_subscription",
+    NoSubscriberUrl => "invalid_subscription",
     UnsupportedUrl => "unsupported_url",
     NoXaUrl => "no_xa_url",
     PayloadWithoutStep => "payload_without_step",

@@ -6,9 +6,12 @@
 //! | `prepare`, `submit` | [`decode_begin_with`], [`decode_begin`] | [`Reply::success`] |
 //! | `abort` | [`decode_abort`] | [`Reply::success`] |
 //! | `registerBranch`, `registerTccBranch`, `registerXaBranch` | [`decode_registration`] | [`Reply::success`] |
-//! | `forceStop` | [`decode_gid_body`] | [`Reply::success`] |
+//! | `forceStop`, `resetNextCronTime` | [`decode_gid_body`] | [`Reply::success`] |
+//! | `resetCronTime` | [`decode_reset`] | [`encode_reset`] |
 //! | `query` | [`decode_query`] | [`encode_query`] |
 //! | `all` | [`decode_all`] | [`encode_all`], [`encode_all_of_gid`] |
+//! | `subscribe`, `unsubscribe`, `topic/...` | [`decode_subscribe`], [`decode_unsubscribe`], [`decode_topic`] | [`Reply::success`] |
+//! | `scanKV`, `queryKV` | [`decode_scan`], [`decode_key`] | [`encode_scan`], [`encode_kv`] |
 //!
 //! **Lenient where clients need it.** Unknown keys are ignored and may be repeated. `null` is the zero value of every
 //! field. Keys match whatever their case. `[]` may stand for an empty map, and a list for `orders`: PHP writes them so.
@@ -36,6 +39,8 @@ mod custom_data;
 mod force_stop;
 mod query_string;
 mod registration;
+mod retry;
+mod topics;
 mod transaction;
 
 mod conflict;
@@ -49,6 +54,11 @@ pub use force_stop::{ForceStop, decode_gid_body};
 pub use query_string::{AllQuery, decode_all, decode_query};
 pub use registration::decode_registration;
 pub use reply::Reply;
+pub use retry::{ResetQuery, decode_reset, encode_reset};
+pub use topics::{
+    KeyQuery, REMARK_BYTES_MAX, ScanQuery, Subscription, TopicEntry, decode_key, decode_scan, decode_subscribe,
+    decode_topic, decode_unsubscribe, encode_kv, encode_scan,
+};
 pub use transaction::{decode_abort, decode_begin, decode_begin_with};
 pub use view::{ListedTxn, encode_all, encode_all_of_gid, encode_query};
 pub use words::{op_word, status_word, trans_type};

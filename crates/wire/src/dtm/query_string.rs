@@ -101,7 +101,11 @@ fn millis(query: &str, name: &'static str) -> Result<Option<Millisecond>, Decode
 }
 
 /// The number under a name; `None` if it is not there or empty.
-fn number<T: FromStr>(query: &str, name: &'static str, expected: &'static str) -> Result<Option<T>, DecodeError> {
+pub(super) fn number<T: FromStr>(
+    query: &str,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, DecodeError> {
     match &*first(query, name) {
         "" => Ok(None),
         text => match text.parse() {
@@ -112,7 +116,7 @@ fn number<T: FromStr>(query: &str, name: &'static str, expected: &'static str) -
 }
 
 /// The first value under a name, decoded; empty if there is none.
-fn first<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
+pub(super) fn first<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
 }

@@ -249,21 +249,22 @@ fn steps(pattern: Pattern, steps: Vec<StepBody>, payloads: Vec<String>) -> Resul
     }
     let mut payloads = payloads.into_iter();
     let branch = |(index, step): (usize, StepBody)| {
-        if pattern == Pattern::Message && step.action.starts_with("topic://") {
-            return Err(DecodeError::TopicNotFound { url: step.action });
-        }
-        check_url("action", &step.action)?;
         let backward_url = match pattern.backward_op() {
             Some(_) => step.compensate,
             None => String::new(),
         };
-        check_url("compensate", &backward_url)?;
-        Ok(Branch {
+        let branch = Branch {
             id: BranchId::of_step(index),
             forward_url: step.action,
             backward_url,
             payload: Bytes::from(payloads.next().unwrap_or(step.data)),
-        })
+        };
+        // Who the subscribers of a topic are is known when the steps are stored.
+        if pattern != Pattern::Message || branch.topic().is_none() {
+            check_url("action", &branch.forward_url)?;
+        }
+        check_url("compensate", &branch.backward_url)?;
+        Ok(branch)
     };
     steps.into_iter().enumerate().map(branch).collect()
 }

@@ -321,7 +321,7 @@ fn branch_row<'a>(
 }
 
 /// RFC 3339, in UTC.
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -348,7 +348,7 @@ impl Serialize for Payload<'_> {
 const MASK: &str = "***";
 
 /// A text with names and passwords in its URLs (`http://name:password@host`) masked.
-struct Masked<'a>(&'a str);
+pub(super) struct Masked<'a>(pub(super) &'a str);
 
 impl Masked<'_> {
     fn is_empty(&self) -> bool {

@@ -30,7 +30,7 @@ const REPEATED_REGISTRATION: &str = "the identical registration repeated succeed
 const REPEATED_SUBMIT: &str = "a repeated submit goes on with the stored branches; DTM took the transaction for done and \
                                never confirmed";
 const SAYS_WHY: &str = "a message that is given up after the check-back says why";
-const NOT_YET: &str = "workflow and topics are not there yet, and say so";
+const NOT_YET: &str = "workflow is not there yet, and says so";
 
 impl Difference {
     /// Conversation and place, as [`Player`](super::player::Player) names them.
@@ -72,10 +72,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     ),
     difference("errors", "event 6 status", NOT_YET, "501"),
     difference("errors", "event 6 reply", NOT_YET, r#"{"message":"trans_type workflow is not supported yet"}"#),
-    difference("errors", "event 8 status", NOT_YET, "501"),
-    difference("errors", "event 8 reply", NOT_YET, r#"{"message":"the topic API is not supported yet"}"#),
-    difference("errors", "event 9 status", NOT_YET, "501"),
-    difference("errors", "event 9 reply", NOT_YET, r#"{"message":"the topic API is not supported yet"}"#),
 ];
 
 const fn difference(trace: &'static str, path: &'static str, why: &'static str, expected: &'static str) -> Difference {

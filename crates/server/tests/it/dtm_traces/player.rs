@@ -75,14 +75,22 @@ impl Player {
         self.trace.events[index + 1..].iter().take_while(|event| event.from == From::Coordinator).count()
     }
 
-    /// Puts this run's gid and participant into a recorded text.
+    /// Puts this run's gid, topic and participant into a recorded text.
     fn filled_in(&self, text: &str, participant: &Participant) -> String {
-        text.replace("<gid>", &self.gid).replace("http://rm/", &participant.url())
+        let url = participant.url();
+        let in_a_query: String = form_urlencoded::byte_serialize(url.as_bytes()).collect();
+        let text = text.replace("<gid>", &self.gid).replace("<topic>", &self.topic());
+        text.replace("http://rm/", &url).replace("http%3A%2F%2Frm%2F", &in_a_query)
     }
 
-    /// Takes this run's gid and participant out of a text.
+    /// Takes this run's gid, topic and participant out of a text.
     fn as_recorded(&self, text: &str, participant: &Participant) -> String {
-        text.replace(&participant.url(), "http://rm/").replace(&self.gid, "<gid>")
+        let text = text.replace(&participant.url(), "http://rm/").replace(&self.topic(), "<topic>");
+        text.replace(&self.gid, "<gid>")
+    }
+
+    fn topic(&self) -> String {
+        format!("topic-of-{}", self.trace.name)
     }
 
     /// The request that shows the transaction.
@@ -222,7 +230,7 @@ fn value(reply: &str) -> Value {
     serde_json::from_str(reply).unwrap_or_else(|_| json!(reply))
 }
 
-/// Generated ids and the wording of JSON errors are nobody's business, as long as there are some.
+/// Generated ids, times and the wording of JSON errors are nobody's business, as long as there are some.
 fn without_free_wording(mut recorded: Value, mut ours: Value) -> (Value, Value) {
     let is_json_error =
         |text: &str| text.starts_with("json: cannot unmarshal") || text.starts_with("invalid character");
@@ -232,6 +240,12 @@ fn without_free_wording(mut recorded: Value, mut ours: Value) -> (Value, Value) 
         if recorded[key].as_str().is_some_and(is_free) && ours[key].as_str().is_some_and(|text| !text.is_empty()) {
             recorded[key] = json!("<any>");
             ours[key] = json!("<any>");
+        }
+    }
+    for entry in ours.get_mut("kv").and_then(Value::as_array_mut).into_iter().flatten() {
+        for key in ["create_time", "update_time"] {
+            entry[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+            entry[key] = json!("<time>");
         }
     }
     (recorded, ours)

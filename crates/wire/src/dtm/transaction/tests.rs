@@ -287,12 +287,12 @@ fn a_url_that_cannot_be_called_is_refused_while_somebody_listens() {
 }
 
 #[test]
-fn nobody_has_subscribed_to_a_topic_yet() {
-    let step = |trans_type: &str| {
-        refused(&format!(r#"{{"gid":"g","trans_type":"{trans_type}","steps":[{{"action":"topic://t"}}]}}"#))
-    };
-    assert_eq!(step("msg"), ("topic_not_found", 500, "topic not found".to_owned()));
-    assert_eq!(step("saga").0, "unsupported_url");
+fn only_a_message_goes_to_a_topic() {
+    let body = |trans_type| format!(r#"{{"gid":"g","trans_type":"{trans_type}","steps":[{{"action":"topic://t"}}]}}"#);
+    assert_eq!(begin(&body("msg")).branches[0].topic(), Some("t"));
+    assert_eq!(refused(&body("saga")).0, "unsupported_url");
+    let check_back = r#"{"gid":"g","trans_type":"msg","query_prepared":"topic://t"}"#;
+    assert_eq!(refused(check_back).0, "unsupported_url");
 }
 
 #[test]
