@@ -188,3 +188,63 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::Config;
+    use crate::config::Sources;
+
+    /// A socket whose replies have 10 s, in which 1,000 bytes are due, and a client that has room for 100.
+    fn socket() -> (Deadlined<DuplexStream>, DuplexStream) {
+        let mut config = Config::load(&Sources::default()).unwrap().http;
+        (config.reply, config.bytes_per_second_min) = (Duration::from_secs(10), 100);
+        let (server, client) = tokio::io::duplex(100);
+        (Deadlined::new(server, Arc::default(), &config), client)
+    }
+
+    async fn take_every_second(mut client: DuplexStream, bytes: usize) {
+        let mut taken = vec![0; bytes];
+        while client.read_exact(&mut taken).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_may_take_its_time_if_the_client_keeps_taking_it() {
+        let (mut socket, client) = socket();
+        tokio::spawn(take_every_second(client, 100));
+        let begun = Instant::now();
+        socket.write_all(&[7; 5000]).await.unwrap();
+        assert!(begun.elapsed() > Duration::from_secs(40), "{:?}", begun.elapsed());
+        assert!(!socket.is_stuck());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_is_taken_too_slowly_ends_the_connection() {
+        let (mut socket, client) = socket();
+        tokio::spawn(take_every_second(client, 90));
+        let begun = Instant::now();
+        let error = socket.write_all(&[7; 5000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() <= Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(socket.is_stuck());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_reply_has_its_time_anew() {
+        let (mut socket, mut client) = socket();
+        for _ in 0..3 {
+            let taken = async {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                client.read_exact(&mut [0; 200]).await.unwrap();
+            };
+            let (written, ()) = tokio::join!(socket.write_all(&[7; 200]), taken);
+            written.unwrap();
+            socket.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+}

@@ -62,7 +62,8 @@ async fn the_data_directory_is_for_its_owner_alone() {
 }
 
 /// A participant that says when it is called, and answers when it is told to.
-async fn held_participant() -> (String, tokio::sync::oneshot::Receiver<()>, tokio::sync::oneshot::Sender<()>) {
+pub(crate) async fn held_participant() -> (String, tokio::sync::oneshot::Receiver<()>, tokio::sync::oneshot::Sender<()>)
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/a", listener.local_addr().unwrap());
     let (called_tx, called) = tokio::sync::oneshot::channel();

@@ -1,8 +1,10 @@
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::lifecycle::held_participant;
 use crate::support::{PATIENCE, Response, TestServer, rest};
 
 /// The header lines that every request of this module has.
@@ -112,6 +114,74 @@ async fn slow_clients_are_let_go_and_others_are_served_meanwhile() {
     assert_eq!((replies[0].as_str(), replies[1].as_str()), ("", ""));
     assert!(replies[2].starts_with("HTTP/1.1 408 "), "{}", replies[2]);
     assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_body_may_take_its_time_if_it_keeps_coming() {
+    let server = TestServer::with(&[("http.body_ms", "1000"), ("http.bytes_per_second_min", "1000")]).await;
+    // Five times the rate, for more than twice the time; and a fifth of it.
+    for (bytes, pieces, status) in [(500, 25, 500), (20, 1000, 408)] {
+        let (mut reader, mut writer) = TcpStream::connect(server.address).await.unwrap().into_split();
+        let head = format!("POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}content-length: {}\r\n\r\n", bytes * pieces);
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let dripping = tokio::spawn(async move {
+            for _ in 0..pieces {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if writer.write_all(&vec![b' '; bytes]).await.is_err() {
+                    break;
+                }
+            }
+            // Dropping it would say that nobody waits for the reply.
+            std::future::pending::<()>().await;
+        });
+        let mut reply = [0; 13];
+        tokio::time::timeout(PATIENCE, reader.read_exact(&mut reply)).await.unwrap().unwrap();
+        assert_eq!(std::str::from_utf8(&reply).unwrap(), format!("HTTP/1.1 {status} "));
+        dripping.abort();
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_share_a_bounded_memory_and_small_ones_need_none_of_it() {
+    let server = TestServer::with(&[("http.large_mib_max", "16"), ("http.body_bytes_max", "8388608")]).await;
+    let whole = 8 * 1024 * 1024;
+    let head = format!("POST /api/dtmsvr/submit HTTP/1.1\r\n{COMMON}content-length: {whole}\r\n\r\n");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; whole - 1]).await.unwrap();
+        held.push(stream);
+    }
+    // Of both the first 16 KiB are free, and so is as much of a third.
+    let (fits, does_not) = (" ".repeat(48 * 1024), " ".repeat(48 * 1024 + 1));
+    until(&server, &does_not, "overloaded").await;
+    assert_eq!(server.post("/api/dtmsvr/submit", &fits).await.code(), "malformed_body");
+    assert_eq!(server.dtm("prepare", json!({ "gid": "small", "trans_type": "tcc" })).await.status, 200);
+    let refused = server.post("/api/dtmsvr/submit", &does_not).await;
+    assert_eq!((refused.status, refused.headers["retry-after"].as_str()), (503, "1"));
+    held.clear();
+    until(&server, &does_not, "malformed_body").await;
+}
+
+/// Submits this body until it is answered with this code: what other connections hold comes and goes on its own.
+async fn until(server: &TestServer, body: &str, code: &str) {
+    let answered = async { while server.post("/api/dtmsvr/submit", body).await.code() != code {} };
+    tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("no {code}"));
+}
+
+#[tokio::test]
+async fn past_the_transactions_that_may_be_active_new_ones_are_refused_for_a_while() {
+    let server = TestServer::with(&[("drive.active_max", "1"), ("drive.claimed_max", "1")]).await;
+    let (url, called, answer) = held_participant().await;
+    let saga = |gid: &str| json!({ "gid": gid, "trans_type": "saga", "steps": [{ "action": url }] });
+    assert_eq!(server.dtm("submit", saga("first")).await.status, 200);
+    called.await.unwrap();
+    let refused = server.dtm("submit", saga("second")).await;
+    assert_eq!((refused.status, refused.code(), refused.headers["retry-after"].as_str()), (503, "overloaded", "1"));
+    assert_eq!(server.query("second").await["transaction"], json!(null));
+    answer.send(()).unwrap();
+    server.wait_for("first", "succeed").await;
 }
 
 #[tokio::test]
