@@ -190,13 +190,14 @@ impl Driver {
 
     fn answered(&mut self, answer: Answer) {
         let failed = matches!(answer.outcome, BranchOutcome::Unknown | BranchOutcome::Refused);
-        let (call, text) = (answer.call, if failed { answer.text.clone() } else { String::new() });
+        let (call, code) = (answer.call, answer.code);
+        let text = if failed { answer.text.clone() } else { String::new() };
         self.fold(Event::Answer(answer));
         let Some(Held { drive, .. }) = self.held.as_ref().filter(|_| failed) else { return };
         let Some(op) = drive.op(call).filter(|op| op.status == OpStatus::Open && op.failures > 0) else { return };
         let (txn, in_a_row) = (drive.txn(), op.failures);
         let (status, url) = (txn.progress.status, calls::call_url(txn, call));
-        self.shared.observer.failed(&Failure { gid: &self.gid, status, url, answer: &text, in_a_row });
+        self.shared.observer.failed(&Failure { gid: &self.gid, status, url, code, answer: &text, in_a_row });
     }
 
     fn start_calls(&mut self, step: &Step) {

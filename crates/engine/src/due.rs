@@ -87,14 +87,11 @@ async fn claim(shared: &Arc<Shared>) {
     let limit = NonZeroU32::new(room).map_or(NonZeroU32::MIN, |room| room.min(CLAIM_MAX));
     match shared.store.claim_due(shared.config.owner, limit).await {
         Ok(claimed) => {
-            for error in &claimed.unreadable {
-                tracing::error!(error = display_chain(error), "a transaction cannot be read and is held");
-            }
             if let Some(at) = claimed.next_due_at {
                 shared.due.at(at);
             }
-            for txn in claimed.txns {
-                hand_over(shared, &txn.value.def.gid).await;
+            for gid in &claimed.gids {
+                hand_over(shared, gid).await;
             }
         }
         Err(error) => {

@@ -34,7 +34,9 @@ pub struct Failure<'a> {
     pub status: Status,
     /// What was called.
     pub url: &'a str,
-    /// What came back, or what went wrong.
+    /// The status code of the answer; `None` if there was none.
+    pub code: Option<u16>,
+    /// The answer's text, or what went wrong.
     pub answer: &'a str,
     /// How often in a row by now.
     pub in_a_row: u32,

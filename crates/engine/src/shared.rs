@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) registry: Registry,
     pub(crate) due: DueHint,
-    /// Claimed transactions that nobody has looked at yet: bounds what claiming brings into memory.
+    /// Claimed transactions for which nothing has been stored yet: bounds what claiming brings into memory.
     pub(crate) claims: Arc<Semaphore>,
     /// Room for definitions, in KiB.
     pub(crate) memory: Arc<Semaphore>,

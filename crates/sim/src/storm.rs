@@ -192,9 +192,7 @@ impl Store for StormyStore {
     }
 
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
-        let mut claimed = self.inner.claim_due(owner, limit).await?;
-        claimed.txns = claimed.txns.into_iter().map(|txn| self.forget(txn)).collect();
-        Ok(claimed)
+        self.inner.claim_due(owner, limit).await
     }
 
     async fn release(&self, gid: &Gid, due_at: Timestamp) {

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
-use escrow_store::{Claimed, StoreError, Versioned};
-use escrow_txn::{Gid, Timestamp, Txn};
+use escrow_store::Claimed;
+use escrow_txn::{Gid, Timestamp};
 
 use crate::timers::Timers;
 
@@ -14,17 +14,6 @@ pub(crate) struct Claim<'a> {
     now: Timestamp,
     /// With the time each was due at.
     taken: Vec<(Gid, Timestamp)>,
-}
-
-/// What was found of one that was taken.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// It is there.
-    Txn(Box<Versioned<Txn>>),
-    /// It cannot be read.
-    Unreadable(StoreError),
-    /// It became final, or was removed, just now.
-    Over,
 }
 
 impl<'a> Claim<'a> {
@@ -38,30 +27,10 @@ impl<'a> Claim<'a> {
         self.taken.extend(timers.schedule.claim(self.now, room));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.taken.is_empty()
-    }
-
-    pub(crate) fn gids(&self) -> Vec<Gid> {
-        self.taken.iter().map(|(gid, _)| gid.clone()).collect()
-    }
-
-    /// The end of the call: what was taken stays claimed, or is held if it cannot be read.
-    pub(crate) fn complete(mut self, found: Vec<(Found, Gid)>, next_due_at: Option<Timestamp>) -> Claimed {
-        let mut claimed = Claimed { next_due_at, ..Claimed::default() };
-        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (found, gid) in found {
-            match found {
-                Found::Txn(txn) => claimed.txns.push(*txn),
-                Found::Unreadable(error) => {
-                    timers.schedule.hold(&gid);
-                    claimed.unreadable.push(error);
-                }
-                Found::Over => timers.schedule.forget(&gid),
-            }
-        }
-        self.taken.clear();
-        claimed
+    /// The end of the call: what was taken stays claimed.
+    pub(crate) fn complete(mut self, next_due_at: Option<Timestamp>) -> Claimed {
+        let gids = std::mem::take(&mut self.taken).into_iter().map(|(gid, _)| gid).collect();
+        Claimed { gids, next_due_at }
     }
 }
 

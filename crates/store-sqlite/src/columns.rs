@@ -6,7 +6,6 @@ use escrow_txn::{BusinessKey, Gid, InvalidId, Timestamp, Txn};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::claim::Found;
 use crate::error::Failure;
 
 /// A time as a column holds it. The last 292,000 years of time fall on one moment.
@@ -72,19 +71,6 @@ pub(crate) fn load(connection: &Connection, gid: &Gid) -> Result<Option<Versione
         Ok(Some(txn)) => txn.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(unreadable(gid, error)),
-    }
-}
-
-/// The transaction under a gid that is due.
-///
-/// # Errors
-/// Trouble of the store, rather than of this transaction.
-pub(crate) fn load_due(connection: &Connection, gid: &Gid) -> Result<Found, StoreError> {
-    match load(connection, gid) {
-        Ok(Some(txn)) if !txn.value.progress.status.is_final() => Ok(Found::Txn(Box::new(txn))),
-        Ok(_) => Ok(Found::Over),
-        Err(error @ StoreError::Corrupt { .. }) => Ok(Found::Unreadable(error)),
-        Err(error) => Err(error),
     }
 }
 

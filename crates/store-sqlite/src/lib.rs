@@ -164,22 +164,16 @@ impl Store for SqliteStore {
     async fn claim_due(&self, _owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
         let now = self.clock.now();
         let mut claim = Claim::new(&self.timers, now);
-        let next_due_at = loop {
+        loop {
             {
                 let mut timers = self.timers();
                 claim.take_due(&mut timers, limit);
                 if !timers.needs_refill(now) {
-                    break timers.schedule.next_due_at();
+                    return Ok(claim.complete(timers.schedule.next_due_at()));
                 }
             }
             self.refill(now).await?;
-        };
-        let gids = claim.gids();
-        let load_all = move |connection: &Connection| -> Result<Vec<_>, StoreError> {
-            gids.into_iter().map(|gid| Ok((columns::load_due(connection, &gid)?, gid))).collect()
-        };
-        let loaded = if claim.is_empty() { Vec::new() } else { self.readers.read(load_all).await? };
-        Ok(claim.complete(loaded, next_due_at))
+        }
     }
 
     async fn release(&self, gid: &Gid, due_at: Timestamp) {

@@ -102,7 +102,7 @@ macro_rules! conformance {
             what_is_released_is_due_at_the_given_time,
             a_release_changes_nothing_that_waits_or_is_final_or_unknown,
             concurrent_claimers_get_each_transaction_once,
-            a_damaged_record_is_reported_once_and_the_others_go_on,
+            a_damaged_record_is_never_read_as_absent_and_the_others_go_on,
 
             the_newest_come_first,
             pages_join_without_gap_or_repetition,

@@ -163,19 +163,8 @@ impl Store for MemoryStore {
     async fn claim_due(&self, _owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
         let now = self.shared.clock.now();
         let mut state = self.alive()?;
-        let mut claimed = Claimed::default();
-        for (gid, _) in state.schedule.claim(now, limit.get() as usize) {
-            match state.durable.txns.get(&gid).map(|row| row.decode(&gid)) {
-                Some(Ok(txn)) => claimed.txns.push(txn),
-                Some(Err(error)) => {
-                    state.schedule.hold(&gid);
-                    claimed.unreadable.push(error);
-                }
-                None => state.schedule.forget(&gid),
-            }
-        }
-        claimed.next_due_at = state.schedule.next_due_at();
-        Ok(claimed)
+        let gids = state.schedule.claim(now, limit.get() as usize).into_iter().map(|(gid, _)| gid).collect();
+        Ok(Claimed { gids, next_due_at: state.schedule.next_due_at() })
     }
 
     async fn release(&self, gid: &Gid, due_at: Timestamp) {

@@ -20,8 +20,6 @@ enum Place {
     Waiting { at: Timestamp, stored: Option<Timestamp> },
     /// Somebody has it.
     Claimed { stored: Option<Timestamp> },
-    /// Its record cannot be read: out of reach until the store is opened again.
-    Held,
 }
 
 impl Schedule {
@@ -71,11 +69,6 @@ impl Schedule {
             claimed.push((gid, at));
         }
         claimed
-    }
-
-    /// Takes a claimed transaction out of reach: its record cannot be read.
-    pub fn hold(&mut self, gid: &Gid) {
-        self.put(gid, Place::Held);
     }
 
     /// Gives a claimed transaction back: it is due at `due_at`, or at the earlier time stored with it if that is still to
@@ -135,18 +128,6 @@ mod tests {
         schedule.claim(at(30), 9);
         schedule.release(&gid("a"), at(50), at(5));
         assert_eq!(schedule.next_due_at(), Some(at(10)));
-    }
-
-    #[test]
-    fn a_held_transaction_stays_out_of_reach() {
-        let mut schedule = Schedule::default();
-        schedule.wait(&gid("a"), at(1));
-        schedule.claim(at(1), 9);
-        schedule.hold(&gid("a"));
-        schedule.release(&gid("a"), at(1), at(1));
-        schedule.wait(&gid("a"), at(1));
-        assert_eq!(schedule.next_due_at(), None);
-        assert!(schedule.claim(at(9), 9).is_empty());
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub trait Store: Send + Sync {
     /// Claims up to `limit` transactions that are due by the store's clock, and says when the next one will be.
     ///
     /// A claimed transaction is not due again until its claimer stores a new time, releases it, or is gone: on stores of
-    /// one process a claim lives in memory, and at open everything that was in flight is due at once. A record that
-    /// cannot be read is reported once, in [`Claimed::unreadable`], and held until the store is opened again.
+    /// one process a claim lives in memory, and at open everything that was in flight is due at once. A claim reads no
+    /// record: what is driven has to be read by its driver, once nobody else can drive it, or it could be out of date.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is claimed then.
@@ -69,9 +69,7 @@ pub enum Created {
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// The claimed transactions, the longest due first.
-    pub txns: Vec<Versioned<Txn>>,
-    /// Records that are due but cannot be read.
-    pub unreadable: Vec<StoreError>,
+    pub gids: Vec<Gid>,
     /// When the next unclaimed one is due, by the store's clock; `None`: none is known to be waiting.
     pub next_due_at: Option<Timestamp>,
 }

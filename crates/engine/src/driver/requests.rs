@@ -45,8 +45,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The transaction was claimed because it was due. Another driver may have moved it on since the store read it, to its
-    /// end even: so it is driven as it stands now.
+    /// The transaction was claimed because it was due. It is read only now, when nobody else can drive it.
     async fn take_over(&mut self, claim: OwnedSemaphorePermit) -> Result<(), Failed> {
         self.claim = Some(claim);
         match self.load().await {

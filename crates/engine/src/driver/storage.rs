@@ -114,11 +114,17 @@ impl Driver {
     }
 
     fn store_failed(&self, error: StoreError) -> Lost {
-        tracing::warn!(gid = %self.gid, error = display_chain(&error), "the store failed");
+        let chain = display_chain(&error);
+        if matches!(error, StoreError::Corrupt { .. }) {
+            tracing::error!(gid = %self.gid, error = chain, "a transaction cannot be read and is held");
+        } else {
+            tracing::warn!(gid = %self.gid, error = chain, "the store failed");
+        }
         Lost(RequestError::Store { gid: self.gid.clone(), source: Arc::new(error) })
     }
 
-    /// Forgets what it holds and hands the transaction back: what stands is in the store, and will be taken up from there.
+    /// Forgets what it holds and hands the transaction back: what stands is in the store, and will be taken up from there. One
+    /// that cannot be read stays claimed, so that nobody takes it up before the next start.
     pub(super) async fn lost(&mut self, error: RequestError) {
         self.held = None;
         self.calls.clear();
@@ -127,6 +133,11 @@ impl Driver {
         }
         for waiter in std::mem::take(&mut self.waiters) {
             let _ = waiter.send(Err(error.clone()));
+        }
+        let is_unreadable =
+            matches!(&error, RequestError::Store { source, .. } if matches!(**source, StoreError::Corrupt { .. }));
+        if is_unreadable {
+            return;
         }
         let due_at = self.shared.clock.now().plus(RETAKE_AFTER);
         self.shared.store.release(&self.gid, due_at).await;

@@ -18,7 +18,7 @@ async fn a_clock_that_is_set_back_delays_what_is_due_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_others_overtook_is_not_driven_from_its_old_image() {
+async fn a_claim_that_others_overtook_is_driven_as_the_transaction_stands() {
     let world = World::new();
     world
         .script

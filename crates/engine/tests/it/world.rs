@@ -139,7 +139,7 @@ impl Heard {
 
 impl Observer for Heard {
     fn failed(&self, failure: &Failure<'_>) {
-        let Failure { gid, status, url, answer, in_a_row } = failure;
+        let Failure { gid, status, url, code: _, answer, in_a_row } = failure;
         self.0.lock().unwrap().push(format!("{gid} {status:?} {url} {answer} {in_a_row}"));
     }
 }
@@ -193,7 +193,7 @@ impl Store for Counting {
 
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
         let claimed = self.inner.claim_due(owner, limit).await?;
-        let told = if claimed.txns.is_empty() { None } else { self.next_claim.lock().unwrap().take() };
+        let told = if claimed.gids.is_empty() { None } else { self.next_claim.lock().unwrap().take() };
         match told {
             Some(Claim::Slow(wait)) => tokio::time::sleep(wait).await,
             Some(Claim::ClockSetBack(clock, by)) => clock.set_back(by),
