@@ -92,6 +92,7 @@ impl Coordinator {
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),
             writes: AtomicU64::new(0),
+            failed_writes: AtomicU64::new(0),
         });
         shared.tasks.spawn(due::run(Arc::clone(&shared)));
         shared.tasks.spawn(purge::run(Arc::clone(&shared)));

@@ -60,6 +60,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         };
         drop(room);
         claim(&shared).await;
+        if shared.store_takes_no_writes() {
+            tokio::select! {
+                biased;
+                () = shared.stopping.cancelled() => return,
+                () = tokio::time::sleep(RETRY_AFTER) => {}
+            }
+        }
     }
 }
 
@@ -84,7 +91,9 @@ async fn claim(shared: &Arc<Shared>) {
     // Taken before the store is asked: what is stored meanwhile sets it again.
     shared.due.take();
     let room = u32::try_from(shared.claims.available_permits()).unwrap_or(u32::MAX);
-    let limit = NonZeroU32::new(room).map_or(NonZeroU32::MIN, |room| room.min(CLAIM_MAX));
+    // While the store takes no writes, one transaction at a time finds out whether it does again.
+    let max = if shared.store_takes_no_writes() { NonZeroU32::MIN } else { CLAIM_MAX };
+    let limit = NonZeroU32::new(room).map_or(NonZeroU32::MIN, |room| room.min(max));
     match shared.store.claim_due(shared.config.owner, limit).await {
         Ok(claimed) => {
             if let Some(at) = claimed.next_due_at {

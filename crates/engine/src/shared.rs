@@ -35,7 +35,12 @@ pub(crate) struct Shared {
     /// The grace is over: leave everything as it is stored.
     pub(crate) killed: CancellationToken,
     pub(crate) writes: AtomicU64,
+    /// Writes that the store failed in a row, of all transactions together.
+    pub(crate) failed_writes: AtomicU64,
 }
+
+/// So many failed writes in a row are no longer the trouble of single transactions.
+const FAILED_WRITES_MAX: u64 = 3;
 
 impl Shared {
     pub(crate) fn moment(&self) -> Moment {
@@ -46,5 +51,22 @@ impl Shared {
     pub(crate) fn write_id(&self) -> WriteId {
         let count = self.writes.fetch_add(1, Ordering::Relaxed);
         WriteId((self.config.owner.0 << 40) | (count & 0xff_ffff_ffff))
+    }
+
+    pub(crate) fn write_succeeded(&self) {
+        // Read first: the line is shared by all drivers, and as a rule there is nothing to reset.
+        if self.failed_writes.load(Ordering::Relaxed) > 0 {
+            self.failed_writes.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn write_failed(&self) {
+        self.failed_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the store takes no writes at the moment, as with a full disk: then a call would lead to nothing but the same
+    /// call once more.
+    pub(crate) fn store_takes_no_writes(&self) -> bool {
+        self.failed_writes.load(Ordering::Relaxed) >= FAILED_WRITES_MAX
     }
 }

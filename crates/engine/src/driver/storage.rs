@@ -39,6 +39,7 @@ impl Driver {
         let new = NewTxn::encode(&drive.txn().def, &progress, head, shared.write_id());
         match shared.store.create(new).await {
             Ok(Created::New(version)) => {
+                shared.write_succeeded();
                 self.tell_stored(&drive, &progress);
                 drive.stored(progress);
                 self.held = Some(Held { drive, version });
@@ -49,7 +50,7 @@ impl Driver {
                 Ok(false)
             }
             Err(StoreError::Busy) => Err(Failed::Refused(RequestError::Overloaded { retry_after: RETAKE_AFTER })),
-            Err(error) => Err(Failed::Lost(self.store_failed(error))),
+            Err(error) => Err(Failed::Lost(self.write_failed(error))),
         }
     }
 
@@ -70,12 +71,13 @@ impl Driver {
                 tracing::warn!(gid = %self.gid, ?current, "the transaction is at another version: its claim was lost");
                 return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
             }
-            Err(CommitError::Store(error)) => return Err(self.store_failed(error)),
+            Err(CommitError::Store(error)) => return Err(self.write_failed(error)),
             Err(error) => {
                 tracing::error!(gid = %self.gid, error = display_chain(&error), "the commit failed");
                 return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
             }
         };
+        self.shared.write_succeeded();
         self.tell_stored(drive, &progress);
         self.claim = None;
         if let Some(held) = &mut self.held {
@@ -111,6 +113,11 @@ impl Driver {
         }
         let progress = Progress { next_run_at: None, ..progress.clone() };
         self.commit(progress, true).await
+    }
+
+    fn write_failed(&self, error: StoreError) -> Lost {
+        self.shared.write_failed();
+        self.store_failed(error)
     }
 
     fn store_failed(&self, error: StoreError) -> Lost {

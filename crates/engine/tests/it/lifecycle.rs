@@ -91,6 +91,24 @@ async fn final_transactions_are_forgotten_after_their_retention() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_store_takes_no_writes_one_transaction_at_a_time_is_tried() {
+    let world = World::new();
+    world.script.answer("s1/forward", &[Answer::Slow(Duration::from_secs(1)); 50]);
+    for number in 0..50 {
+        world.coordinator.submit(begin(&format!("g{number}"), Pattern::Saga, 1)).await.unwrap();
+    }
+    world.take_writes(false);
+    tokio::time::sleep(Duration::from_secs(62)).await;
+    let repeats = world.script.called().len() - 50;
+    assert!((50..=62).contains(&repeats), "{repeats} calls in a minute that could lead to nothing");
+    world.take_writes(true);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for number in 0..50 {
+        assert_eq!(world.status(&format!("g{number}")).await, Status::Committed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_left_in_memory_of_what_ended_or_waits() {
     let world = World::new();
     world.script.answer("s1/forward", &[Answer::Outcome(BranchOutcome::Unknown)]);

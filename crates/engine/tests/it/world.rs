@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -150,6 +150,8 @@ pub(crate) struct Counting {
     pub(crate) inner: MemoryStore,
     pub(crate) writes: AtomicUsize,
     next_claim: Mutex<Option<Claim>>,
+    /// The disk is full.
+    takes_no_writes: AtomicBool,
     /// Writes after which a restart would not find the transaction.
     out_of_reach: Mutex<Vec<String>>,
 }
@@ -163,20 +165,24 @@ pub(crate) enum Claim {
 }
 
 impl Counting {
-    fn wrote(&self, gid: &Gid, pattern: Pattern, head: &Head) {
+    fn on_write(&self, gid: &Gid, pattern: Pattern, head: &Head) -> Result<(), StoreError> {
+        if self.takes_no_writes.load(Ordering::Relaxed) {
+            return Err(StoreError::Down { source: "the disk is full".into() });
+        }
         self.writes.fetch_add(1, Ordering::Relaxed);
         let only_its_initiator_can_move_it = pattern == Pattern::Saga && head.status == Status::Prepared;
         let found_again = head.owner.is_some() || head.next_run_at.is_some() || only_its_initiator_can_move_it;
         if !head.status.is_final() && !found_again {
             self.out_of_reach.lock().unwrap().push(format!("{gid}: {head:?}"));
         }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Store for Counting {
     async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
-        self.wrote(&txn.gid, txn.pattern, &txn.head);
+        self.on_write(&txn.gid, txn.pattern, &txn.head)?;
         self.inner.create(txn).await
     }
 
@@ -186,7 +192,7 @@ impl Store for Counting {
 
     async fn commit(&self, change: Change) -> Result<Version, CommitError> {
         if let Some(txn) = self.inner.load(&change.gid).await? {
-            self.wrote(&change.gid, txn.value.def.pattern, &change.head);
+            self.on_write(&change.gid, txn.value.def.pattern, &change.head)?;
         }
         self.inner.commit(change).await
     }
@@ -251,6 +257,7 @@ impl World {
             inner: memory,
             writes: AtomicUsize::new(0),
             next_claim: Mutex::default(),
+            takes_no_writes: AtomicBool::new(false),
             out_of_reach: Mutex::default(),
         });
         let coordinator = Coordinator::start(
@@ -280,6 +287,11 @@ impl World {
     /// What happens to the next claim that is not empty.
     pub(crate) fn next_claim(&self, claim: Claim) {
         *self.store.next_claim.lock().unwrap() = Some(claim);
+    }
+
+    /// Whether the store takes writes from now on.
+    pub(crate) fn take_writes(&self, takes: bool) {
+        self.store.takes_no_writes.store(!takes, Ordering::Relaxed);
     }
 
     pub(crate) fn writes(&self) -> usize {
