@@ -44,7 +44,7 @@ impl fmt::Debug for HttpCaller {
 impl HttpCaller {
     /// A caller that obeys `policy` and asks the operating system for names.
     pub fn new(policy: EgressPolicy) -> Self {
-        Self::with_resolver(policy, Arc::new(SystemResolver))
+        Self::with_resolver(policy, Arc::new(SystemResolver::default()))
     }
 
     /// A caller that asks `resolver` for names.
@@ -56,6 +56,20 @@ impl HttpCaller {
             .http1_max_buf_size(HEADER_BYTES_MAX)
             .build(Connector::new(resolver, policy));
         Self { client }
+    }
+
+    /// Posts a JSON text to an address that is no branch's, once. Says with which status it was answered within `limit`;
+    /// `None`: it was not. Where such a call may go is decided as for branch calls.
+    pub async fn post_json(&self, url: &str, body: Bytes, limit: Duration) -> Option<StatusCode> {
+        let request = request::post_json(url, body).ok()?;
+        let exchange = async {
+            let response = self.client.request(request).await.ok()?;
+            let status = response.status();
+            // Read, so that the connection can be used again; what it says does not matter.
+            let _ = read_bounded(response.into_body()).await;
+            Some(status)
+        };
+        tokio::time::timeout(limit, exchange).await.ok().flatten()
     }
 
     /// One call and its answer, or what went wrong.

@@ -15,7 +15,7 @@ use tower::Service;
 use crate::{Denied, EgressPolicy, Resolve};
 
 /// How long resolving and dialling together may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Of a name with many addresses, how many share this time; the rest get what those leave.
 const ADDRESSES_TRIED: u32 = 4;

@@ -30,6 +30,19 @@ pub(crate) fn build(call: &BranchCall) -> Result<Request<Full<Bytes>>, BadTarget
     Ok(request)
 }
 
+/// Builds a request that has nothing to do with a branch: the URL as it stands, and a JSON text.
+pub(crate) fn post_json(url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, BadTarget> {
+    let target = Target::parse(url)?;
+    let path = if target.path.is_empty() { "/" } else { target.path };
+    let query = target.query.map(|query| format!("?{query}")).unwrap_or_default();
+    let uri = format!("http://{}{path}{query}", target.authority);
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.try_into().map_err(|_| BadTarget::Malformed)?;
+    *request.headers_mut() = headers(&target, &[]);
+    Ok(request)
+}
+
 fn method(call: &BranchCall) -> Method {
     if call.payload.is_empty() && call.pattern != Pattern::Xa { Method::GET } else { Method::POST }
 }
@@ -238,6 +251,18 @@ mod tests {
         let request = build(&call("http://me:p%40ss@rm/a")).unwrap();
         assert_eq!(request.headers()[header::AUTHORIZATION], "Basic bWU6cEBzcw==");
         assert_eq!(request.uri().authority().unwrap(), "rm");
+    }
+
+    #[test]
+    fn what_is_no_branch_is_called_at_its_url_and_nothing_else() {
+        for (url, expected) in [("http://me:pw@hook", "/"), ("http://hook/a?b=c#d", "/a?b=c"), ("http://hook?x", "/?x")]
+        {
+            let request = post_json(url, Bytes::from_static(b"{}")).unwrap();
+            assert_eq!((request.method(), request.uri().path_and_query().unwrap().as_str()), (&Method::POST, expected));
+            assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json");
+            assert_eq!(request.headers().contains_key(header::AUTHORIZATION), url.contains('@'));
+        }
+        assert!(post_json("hook/a", Bytes::new()).is_err());
     }
 
     #[test]

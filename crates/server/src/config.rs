@@ -12,11 +12,13 @@ use std::time::Duration;
 use escrow_engine::EngineConfig;
 use escrow_txn::Defaults;
 use escrow_wire::dtm;
+use http::Uri;
+use http::uri::Scheme;
 
 use crate::codes::Code;
 
 pub use load::{ConfigFile, Sources};
-pub use raw::{DEFAULT_TOML, RawConfig, RawDrive, RawHttp, RawLog, RawTransactions};
+pub use raw::{DEFAULT_TOML, RawAlert, RawConfig, RawDrive, RawHttp, RawLog, RawTransactions};
 
 /// Bytes of a MiB.
 const MIB: usize = 1024 * 1024;
@@ -38,6 +40,17 @@ pub struct Config {
     pub http: HttpConfig,
     /// How to drive. The owner is not set here but by the start.
     pub engine: EngineConfig,
+    /// Who is told of operations in trouble; `None`: nobody.
+    pub alert: Option<AlertConfig>,
+}
+
+/// Who is told of operations in trouble, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertConfig {
+    /// `alert.web_hook`; never empty.
+    pub web_hook: String,
+    /// `alert.retry_limit`.
+    pub after_failures: u32,
 }
 
 /// How to log.
@@ -173,6 +186,7 @@ impl TryFrom<RawConfig> for Config {
             log: log(&raw.log)?,
             http: http(&raw.http)?,
             engine: engine(&raw.transactions, &raw.drive)?,
+            alert: alert(&raw.alert)?,
         })
     }
 }
@@ -238,6 +252,20 @@ fn engine(transactions: &RawTransactions, drive: &RawDrive) -> Result<EngineConf
         lane_queue_max: count("drive.calls_queued_per_host_max", drive.calls_queued_per_host_max, 1..=10_000_000)?,
         ..EngineConfig::default()
     })
+}
+
+fn alert(raw: &RawAlert) -> Result<Option<AlertConfig>, ConfigError> {
+    let after_failures = count("alert.retry_limit", raw.retry_limit, 1..=1_000)?;
+    if raw.web_hook.is_empty() {
+        return Ok(None);
+    }
+    let is_callable =
+        |uri: &Uri| uri.scheme() == Some(&Scheme::HTTP) && uri.host().is_some_and(|host| !host.is_empty());
+    if !raw.web_hook.parse().is_ok_and(|uri| is_callable(&uri)) {
+        return Err(invalid("alert.web_hook", &raw.web_hook, "an http:// URL, or empty"));
+    }
+    let after_failures = u32::try_from(after_failures).unwrap_or(u32::MAX);
+    Ok(Some(AlertConfig { web_hook: raw.web_hook.clone(), after_failures }))
 }
 
 fn data_directory(text: &str) -> Result<PathBuf, ConfigError> {

@@ -24,6 +24,7 @@ mod dtm;
 mod gid;
 mod topics;
 
+mod alerts;
 mod answer;
 mod codes;
 mod descriptors;

@@ -83,6 +83,21 @@ struct RefusedLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    outcome: &'static str,
+}
+
+/// What became of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlertOutcome {
+    Delivered,
+    /// The hook did not take it.
+    Failed,
+    /// Too many were waiting.
+    Dropped,
+}
+
 /// All counters of a coordinator.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -95,6 +110,7 @@ pub(crate) struct Metrics {
     finished: Family<FinishedLabels, Counter>,
     call_seconds: Histograms<CallLabels>,
     attention: Family<PatternLabels, Counter>,
+    alerts: Family<AlertLabels, Counter>,
     active: Gauge,
     connections: ConnectionMetrics,
 }
@@ -123,6 +139,7 @@ impl Metrics {
             finished: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             attention: Family::default(),
+            alerts: Family::default(),
             active: Gauge::default(),
             connections: ConnectionMetrics::default(),
         };
@@ -157,6 +174,7 @@ impl Metrics {
             self.call_seconds.clone(),
         );
         registry.register("escrow_attention", "Transactions that began to ask for a human", self.attention.clone());
+        registry.register("escrow_alerts", "Alerts to the web hook", self.alerts.clone());
         registry.register("escrow_transactions_active", "Transactions in memory", self.active.clone());
         registry.register("escrow_connections_open", "Open client connections", self.connections.open.clone());
         registry.register(
@@ -175,6 +193,16 @@ impl Metrics {
         let status = if ok { "ok" } else { "fail" };
         self.requests.get_or_create(&RequestLabels { r#type: "http", api, status }).inc();
         self.request_seconds.get_or_create(&ApiLabels { r#type: "http", api }).observe(latency.as_secs_f64());
+    }
+
+    /// An alert was delivered, or not.
+    pub(crate) fn alerted(&self, outcome: AlertOutcome) {
+        let outcome = match outcome {
+            AlertOutcome::Delivered => "delivered",
+            AlertOutcome::Failed => "failed",
+            AlertOutcome::Dropped => "dropped",
+        };
+        self.alerts.get_or_create(&AlertLabels { outcome }).inc();
     }
 
     /// All counters as text; `active` is the number of transactions in memory now.

@@ -9,9 +9,11 @@ use escrow_outbound::{EgressPolicy, HttpCaller};
 use escrow_store::{Clock, Settings, Store, SystemClock};
 use escrow_store_sqlite::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Acceptor;
+use crate::alerts::Watch;
 use crate::app::App;
 use crate::codes::Code;
 use crate::epoch::{self, EpochError};
@@ -28,6 +30,7 @@ pub struct Server {
     coordinator: Coordinator,
     acceptor: Acceptor<TcpListener, App>,
     store: Arc<SqliteStore>,
+    _alerting: JoinSet<()>,
 }
 
 /// Why a coordinator does not start.
@@ -111,7 +114,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, data, allowed_hosts, shutdown_grace, http, engine, log: _ } = config;
+        let Config { listen, data, allowed_hosts, shutdown_grace, http, engine, alert, log: _ } = config;
         let http = descriptors::keep_some_back(http);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(data.clone(), Arc::clone(&clock)).await?;
@@ -122,15 +125,16 @@ impl Server {
         }
         let counted = Arc::clone(&store);
         let metrics = Arc::new(Metrics::new(move || counted.stats()));
-        let caller: Arc<dyn BranchCaller> = Arc::new(HttpCaller::new(EgressPolicy::new(vec![address])));
+        let caller = HttpCaller::new(EgressPolicy::new(vec![address]));
+        let (watch, alerting) = Watch::start(Arc::clone(&metrics), alert, caller.clone());
         let topics = Topics::new(Arc::clone(&store) as Arc<dyn Settings>, Arc::clone(&clock));
         let coordinator = Coordinator::start(
             EngineConfig { owner, ..engine },
             Arc::clone(&store) as Arc<dyn Store>,
             clock,
-            caller,
+            Arc::new(caller) as Arc<dyn BranchCaller>,
             Arc::new(topics.clone()),
-            Arc::clone(&metrics) as _,
+            Arc::new(watch),
             Box::new(rand::random::<f64>),
         );
         let connections = metrics.connections();
@@ -138,7 +142,7 @@ impl Server {
         let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts, large, topics };
         let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
         tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
-        Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store })
+        Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store, _alerting: alerting })
     }
 
     /// Where it listens; a port that was asked for as 0 is the one that was given.

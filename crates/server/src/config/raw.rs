@@ -16,6 +16,7 @@ pub struct RawConfig {
     pub http: RawHttp,
     pub transactions: RawTransactions,
     pub drive: RawDrive,
+    pub alert: RawAlert,
 }
 
 /// The section `log`.
@@ -71,6 +72,15 @@ pub struct RawDrive {
     pub calls_max: u64,
     pub calls_per_host_max: u64,
     pub calls_queued_per_host_max: u64,
+}
+
+/// The section `alert`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawAlert {
+    pub web_hook: String,
+    pub retry_limit: u64,
 }
 
 impl RawConfig {

@@ -20,6 +20,7 @@ fn the_default_file_is_complete_and_passes_its_own_checks() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:36789");
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
     let defaults = EngineConfig::default();
+    assert_eq!(config.alert, None);
     assert_eq!(config.engine.defaults, defaults.defaults);
     assert_eq!(config.engine.retention, defaults.retention);
     assert_eq!(config.engine.wait_result_max, defaults.wait_result_max);
@@ -110,6 +111,15 @@ fn a_value_out_of_range_names_key_value_and_range() {
         ("[transactions]\nretry_cap_seconds = 0", "transactions.retry_cap_seconds cannot be 0: it must be 1 to 86400"),
         ("[log]\nlevel = 'loud'", "log.level cannot be \"loud\": it must be error, warn, info, debug or trace"),
         ("[log]\nformat = 'xml'", "log.format cannot be \"xml\": it must be text or json"),
+        ("[alert]\nretry_limit = 0", "alert.retry_limit cannot be 0: it must be 1 to 1000"),
+        (
+            "[alert]\nweb_hook = 'https://alerts/x'",
+            "alert.web_hook cannot be \"https://alerts/x\": it must be an http:// URL, or empty",
+        ),
+        (
+            "[alert]\nweb_hook = 'alerts/x'",
+            "alert.web_hook cannot be \"alerts/x\": it must be an http:// URL, or empty",
+        ),
         ("data = ''", "data cannot be \"\": it must be the path of a directory"),
         (
             "listen = 'localhost:1'",
@@ -123,6 +133,14 @@ fn a_value_out_of_range_names_key_value_and_range() {
     for (text, expected) in table {
         assert_eq!(refusal(&with_file(text)), expected);
     }
+}
+
+#[test]
+fn a_web_hook_is_told_of_the_third_failure_unless_another_is_said() {
+    let alert = |settings: &str| Config::load(&with_file(&format!("[alert]\n{settings}"))).unwrap().alert.unwrap();
+    let default = alert("web_hook = 'http://alerts:81/x?y'");
+    assert_eq!((default.web_hook.as_str(), default.after_failures), ("http://alerts:81/x?y", 3));
+    assert_eq!(alert("web_hook = 'http://alerts/'\nretry_limit = 1").after_failures, 1);
 }
 
 #[test]

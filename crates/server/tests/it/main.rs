@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod bad_input;
 mod clients_page;
 mod doors;

@@ -43,11 +43,13 @@ mod retry;
 mod topics;
 mod transaction;
 
+mod alert;
 mod conflict;
 mod reply;
 mod view;
 mod words;
 
+pub use alert::{Alert, encode_alert};
 pub use conflict::{cannot_abort, cannot_force_stop, cannot_prepare, cannot_register, cannot_submit, unknown_gid};
 pub use error::{Body, DecodeError};
 pub use force_stop::{ForceStop, decode_gid_body};
