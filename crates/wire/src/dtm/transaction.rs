@@ -297,7 +297,8 @@ pub(super) fn xa_branch(id: BranchId, url: String, payload: Bytes) -> Result<Bra
     Ok(Branch { id, forward_url: url.clone(), backward_url: url, payload })
 }
 
-/// The headers of every branch call: those of the request that are passed on, then the transaction's own.
+/// The headers of every branch call: those of the request that are passed on, then the transaction's own. What describes the
+/// request itself or its connection is not passed on.
 fn headers(
     passed_on: Vec<String>,
     own: Vec<(String, String)>,
@@ -307,7 +308,7 @@ fn headers(
     let mut headers: Vec<(String, String)> = Vec::new();
     for name in passed_on {
         let is_known = is_own(&name) || headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name));
-        if let Some(value) = header(&name).filter(|_| !is_known) {
+        if let Some(value) = header(&name).filter(|_| !is_known && !is_reserved(&name)) {
             headers.push((name, value));
         }
     }
@@ -331,12 +332,16 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), DecodeError> {
     let is_value_byte = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
     let is_allowed = |(name, value): &&(String, String)| {
         let is_legal = !name.is_empty() && name.bytes().all(is_name_byte) && value.bytes().all(is_value_byte);
-        is_legal && !limits::RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+        is_legal && !is_reserved(name)
     };
     match headers.iter().find(|header| !is_allowed(header)) {
         Some((name, _)) => Err(DecodeError::InvalidBranchHeader { name: name.clone() }),
         None => Ok(()),
     }
+}
+
+fn is_reserved(name: &str) -> bool {
+    limits::RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// The key of the body, or else of the branch header: clients that cannot add a key to the body can add a header.

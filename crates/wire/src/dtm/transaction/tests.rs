@@ -349,6 +349,7 @@ fn named_headers_of_the_request_are_passed_on_before_the_branch_headers() {
     let of_request = |name: &str| match name.to_ascii_lowercase().as_str() {
         "x-tenant" => Some("t1".to_owned()),
         "x-user" => Some("u1".to_owned()),
+        "content-length" => Some("7".to_owned()),
         "escrow-business-key" => Some("of the request".to_owned()),
         _ => None,
     };
@@ -357,7 +358,7 @@ fn named_headers_of_the_request_are_passed_on_before_the_branch_headers() {
         let headers = with(keys).unwrap().options.branch_headers;
         headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
     };
-    let named = r#""passthrough_headers":["X-Tenant","x-user","x-absent","",null,"x-TENANT"],"#;
+    let named = r#""passthrough_headers":["X-Tenant","x-user","x-absent","",null,"x-TENANT","Content-Length"],"#;
     assert_eq!(headers(named), ["X-Tenant: t1", "x-user: u1"]);
     let both = named.to_owned() + r#""branch_headers":{"X-User":"u2","a":"b"},"#;
     assert_eq!(headers(&both), ["X-Tenant: t1", "X-User: u2", "a: b"]);

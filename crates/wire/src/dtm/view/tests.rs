@@ -179,7 +179,8 @@ fn attention_is_told_in_our_words_only() {
     let shown = story.shown();
     let transaction = &shown["transaction"];
     assert_eq!(transaction["attention"], true);
-    assert_eq!(transaction["attention_reason"], "02 confirm: 3 answers in a row were unknown or refused");
+    let reason = "02 confirm: 3 answers in a row were unknown or refused; the last: refused, with status 200";
+    assert_eq!(transaction["attention_reason"], reason);
     assert!(transaction["attention_since"].is_string());
     assert!(!shown.to_string().contains("FAILURE"), "{shown}");
 }
