@@ -7,7 +7,7 @@ use std::time::Duration;
 use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versioned};
 use escrow_txn::{Abort, Begin, Defaults, Gid, Operator, Registration, Status, Txn};
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +88,7 @@ impl Coordinator {
             due: DueHint::default(),
             claims,
             memory,
+            retrying: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),

@@ -3,17 +3,18 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use escrow_store::{ListQuery, StoreError};
+use escrow_store::{ListQuery, PAGE_MAX, StoreError};
 use escrow_txn::{Drive, Event, Gid, Status, apply, next};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::coordinator::overloaded;
 use crate::due::display_chain;
 use crate::{Coordinator, RequestError};
 
+/// Entries that are listed at once: the list is sorted anew for each page.
+const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_MAX).expect("not zero");
 /// Transactions looked at for one order.
 const EXAMINED_MAX: usize = 10_000;
-/// The most that are read at once.
-const PAGE_MAX: usize = 256;
 /// Transactions that are asked at the same time, so that they share the store's writes.
 const ASKED_AT_ONCE: usize = 64;
 
@@ -43,8 +44,10 @@ impl Coordinator {
     /// first. Those are left alone that wait for their initiator, or because they were asked to.
     ///
     /// # Errors
-    /// [`RetryError`].
+    /// [`RetryError`]; [`RequestError::Overloaded`] while another such order is carried out.
     pub async fn retry_waiting(&self, longer_than: Duration, limit: usize) -> Result<Retried, RetryError> {
+        // Each reads many transactions whole.
+        let _only_one = self.shared.retrying.try_lock().map_err(|_| overloaded())?;
         // One more than asked for: whether there are more.
         let (mut gids, unseen) = self.stalled(longer_than, limit + 1).await?;
         let more = gids.len() > limit || unseen;
@@ -57,11 +60,10 @@ impl Coordinator {
 
     /// Up to `limit` transactions that would go on if they were asked to, and whether there are some nobody has looked at.
     async fn stalled(&self, longer_than: Duration, limit: usize) -> Result<(Vec<Gid>, bool), StoreError> {
-        let page = u32::try_from(limit.min(PAGE_MAX)).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
         let mut query = ListQuery {
             statuses: vec![Status::Submitted, Status::Aborting],
             waiting_past: Some(self.shared.clock.now().plus(longer_than)),
-            ..ListQuery::newest(page)
+            ..ListQuery::newest(PAGE)
         };
         let (mut found, mut examined) = (Vec::new(), 0);
         loop {

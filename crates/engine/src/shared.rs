@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use escrow_store::{Clock, Store, WriteId};
 use escrow_txn::Moment;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Semaphore>,
     /// Room for definitions, in KiB.
     pub(crate) memory: Arc<Semaphore>,
+    /// Held while an order to many is carried out.
+    pub(crate) retrying: Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// No new requests and no new calls; what is on its way may finish.
     pub(crate) stopping: CancellationToken,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use escrow_engine::{EngineConfig, Retried};
+use escrow_engine::{EngineConfig, RequestError, Retried, RetryError};
 use escrow_txn::{Begin, BranchOutcome, Defaults, Gid, Options, Pattern, Status};
 
-use crate::world::{Answer, World, abort, begin, eventually, waiting};
+use crate::world::{Answer, World, abort, begin, eventually, settle, waiting};
 
 const REFUSED: Answer = Answer::Outcome(BranchOutcome::Refused);
 const UNKNOWN: Answer = Answer::Outcome(BranchOutcome::Unknown);
@@ -50,6 +50,23 @@ async fn an_order_to_many_counts_who_goes_on_and_says_whether_there_are_more() {
     assert_eq!(retry(10).await, Retried { count: 0, more: false });
     assert_eq!(retry(0).await, Retried { count: 0, more: false });
     eventually(|| async { world.status("g0").await == Status::Committed }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_order_to_many_is_carried_out_at_a_time() {
+    let world = World::new();
+    stalled(&world, "g").await;
+    let order = || {
+        let coordinator = world.coordinator.clone();
+        async move { coordinator.retry_waiting(Duration::from_secs(105), 1).await }
+    };
+    world.memory().hold_sync();
+    let first = tokio::spawn(order());
+    settle().await;
+    assert!(matches!(order().await, Err(RetryError::Request(RequestError::Overloaded { .. }))));
+    world.memory().release_sync();
+    assert_eq!(first.await.unwrap().unwrap(), Retried { count: 1, more: false });
+    assert_eq!(order().await.unwrap(), Retried { count: 0, more: false });
 }
 
 #[tokio::test(start_paused = true)]
