@@ -21,9 +21,6 @@ mod fan_out;
 mod requests;
 mod storage;
 
-/// How long due work is put off whose target has a long queue.
-const PUT_OFF: Duration = Duration::from_secs(5);
-
 type Calls = FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>;
 
 /// The one driver of one gid, for as long as there is something to do.
@@ -109,8 +106,8 @@ impl Driver {
     async fn advance(&mut self) -> Result<(), Lost> {
         while let Some(step) = self.step().await? {
             let stopping = self.shared.stopping.is_cancelled();
-            if self.is_crowded_out(&step) {
-                return self.put_off().await;
+            if let Some(wait) = self.crowded_out(&step) {
+                return self.put_off(wait).await;
             }
             if !stopping {
                 self.start_calls(&step);
@@ -138,21 +135,19 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether this is due work whose target has a long queue already.
-    fn is_crowded_out(&self, step: &Step) -> bool {
-        let Some(held) = self.held.as_ref().filter(|_| self.claim.is_some() && self.calls.is_empty()) else {
-            return false;
-        };
-        step.calls.iter().any(|&call| {
-            let url = calls::call_url(held.drive.txn(), call);
-            self.shared.lanes.waiting(&self.shared.caller.lane(url)) >= self.shared.config.lane_queue_claimed_max
+    /// How long to put off due work whose target has a long queue already.
+    fn crowded_out(&self, step: &Step) -> Option<Duration> {
+        let held = self.held.as_ref().filter(|_| self.claim.is_some() && self.calls.is_empty())?;
+        step.calls.iter().find_map(|&call| {
+            let lane = self.shared.caller.lane(calls::call_url(held.drive.txn(), call));
+            self.shared.lanes.put_off(&lane, self.shared.config.lane_queue_claimed_max)
         })
     }
 
-    async fn put_off(&mut self) -> Result<(), Lost> {
+    async fn put_off(&mut self, by: Duration) -> Result<(), Lost> {
         self.claim = None;
         self.tell_waiters();
-        let due_at = self.shared.clock.now().plus(PUT_OFF);
+        let due_at = self.shared.clock.now().plus(by);
         self.shared.store.release(&self.gid, due_at).await;
         self.shared.due.at(due_at);
         Ok(())

@@ -3,8 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// The longest time for which a lane puts anything off: its target may come back to life.
+const PUT_OFF_MAX: Duration = Duration::from_secs(15);
+/// What is taken for the time between two turns of a lane of which nothing is known yet.
+const PACE_ASSUMED: Duration = Duration::from_micros(500);
 
 /// Hands out the right to call.
 #[derive(Debug)]
@@ -28,10 +35,16 @@ struct State {
     turns: VecDeque<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
     running: usize,
     waiting: VecDeque<oneshot::Sender<Permit>>,
+    /// The time between two turns, lately, while somebody waited.
+    pace: Duration,
+    /// When the last turn came, or somebody began to wait.
+    moved_at: Instant,
+    /// The last turn that was promised to somebody who was put off.
+    promised: Instant,
 }
 
 /// The lane's queue is full.
@@ -58,7 +71,7 @@ impl Lanes {
         let turn = {
             let mut state = self.lock();
             let State { running, lanes, turns } = &mut *state;
-            let entry = lanes.entry(lane.clone()).or_default();
+            let entry = lanes.entry(lane.clone()).or_insert_with(Lane::new);
             if *running < self.caps.total && entry.running < self.caps.per_lane && entry.waiting.is_empty() {
                 *running += 1;
                 entry.running += 1;
@@ -68,6 +81,7 @@ impl Lanes {
                 return Err(LaneFull);
             }
             if entry.waiting.is_empty() {
+                entry.moved_at = Instant::now();
                 turns.push_back(lane);
             }
             let (grant, turn) = oneshot::channel();
@@ -77,9 +91,18 @@ impl Lanes {
         turn.await.map_err(|_| LaneFull)
     }
 
-    /// How many wait for their turn in this lane.
-    pub(crate) fn waiting(&self, lane: &str) -> usize {
-        self.lock().lanes.get(lane).map_or(0, |entry| entry.waiting.len())
+    /// How long to put off what would wait in this lane, if as many as `queue` wait there already. Whoever is put off is
+    /// promised a turn of its own, at the lane's present pace, so that nobody looks again and again in vain.
+    pub(crate) fn put_off(&self, lane: &str, queue: usize) -> Option<Duration> {
+        let mut state = self.lock();
+        let entry = state.lanes.get_mut(lane).filter(|entry| entry.waiting.len() >= queue)?;
+        let now = Instant::now();
+        let pace = entry.pace.max(now - entry.moved_at);
+        // Before the queue is empty: a lane should not run dry because somebody is late.
+        let free =
+            now + pace.saturating_mul(u32::try_from(entry.waiting.len() / 2).unwrap_or(u32::MAX)).min(PUT_OFF_MAX);
+        entry.promised = (entry.promised.max(free) + pace).min(now + PUT_OFF_MAX);
+        Some(entry.promised - now)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,6 +114,7 @@ impl Lanes {
         state.running -= 1;
         if let Some(entry) = state.lanes.get_mut(lane) {
             entry.running -= 1;
+            entry.turn_came();
             if entry.running == 0 && entry.waiting.is_empty() {
                 state.lanes.remove(lane);
             }
@@ -129,6 +153,22 @@ impl Lanes {
             }
         }
         grants
+    }
+}
+
+impl Lane {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { running: 0, waiting: VecDeque::new(), pace: PACE_ASSUMED, moved_at: now, promised: now }
+    }
+
+    /// Follows the pace. Without anybody who waits the calls come as they are made, which says nothing.
+    fn turn_came(&mut self) {
+        let now = Instant::now();
+        if !self.waiting.is_empty() {
+            self.pace = (self.pace * 7 + (now - self.moved_at)) / 8;
+        }
+        self.moved_at = now;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a driver is asked, and what it answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use escrow_store::Versioned;
 use escrow_txn::{
@@ -15,6 +16,9 @@ use super::{Asked, Driver, Held, Lost};
 use crate::coordinator::overloaded;
 use crate::registry::{Answer, Ask, Mail, Reply};
 use crate::{Receipt, RequestError};
+
+/// How long due work is put off for which there is no memory.
+const NO_ROOM_FOR: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// Takes in one piece of mail. Its answer leaves once what it says is durable.
@@ -50,7 +54,7 @@ impl Driver {
         self.claim = Some(claim);
         match self.load().await {
             Ok(_) => self.fold(Event::Wake),
-            Err(Failed::Refused(_)) => self.put_off().await?,
+            Err(Failed::Refused(_)) => self.put_off(NO_ROOM_FOR).await?,
             Err(lost) => return Err(lost),
         }
         Ok(())

@@ -62,3 +62,33 @@ async fn payloads_past_the_memory_there_is_are_refused_and_due_ones_put_off() {
     }
     world.coordinator.submit(large(99)).await.unwrap();
 }
+
+/// So many sagas were in flight when the coordinator crashed, and all of them call one target, which answers like this.
+async fn due_for_one_target(sagas: usize, answer: Answer) -> World {
+    let world = World::new();
+    world.script.answer("s1/forward", &[Answer::Hang; 64]);
+    for number in 0..sagas {
+        world.coordinator.submit(begin(&format!("g{number}"), Pattern::Saga, 1)).await.unwrap();
+    }
+    settle().await;
+    assert_eq!(world.script.called().len(), 64);
+    world.script.answer("s1/forward", &vec![answer; sagas]);
+    world.crash().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_for_one_target_all_at_once_takes_as_long_as_its_calls() {
+    let world = due_for_one_target(3_000, Answer::Slow(Duration::from_millis(10))).await;
+    let begun = tokio::time::Instant::now();
+    eventually(|| async { world.script.called().len() == 64 + 3_000 }).await;
+    // 64 calls of 10 ms at a time: half a second.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_for_a_target_that_hangs_is_looked_at_now_and_then() {
+    let world = due_for_one_target(3_000, Answer::Hang).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let looks = world.loads();
+    assert!(looks < 20_000, "{looks} looks at 3,000 transactions in a minute");
+}

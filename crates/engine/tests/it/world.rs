@@ -149,6 +149,7 @@ impl Observer for Heard {
 pub(crate) struct Counting {
     pub(crate) inner: MemoryStore,
     pub(crate) writes: AtomicUsize,
+    loads: AtomicUsize,
     next_claim: Mutex<Option<Claim>>,
     /// The disk is full.
     takes_no_writes: AtomicBool,
@@ -187,6 +188,7 @@ impl Store for Counting {
     }
 
     async fn load(&self, gid: &Gid) -> Result<Option<Versioned<Txn>>, StoreError> {
+        self.loads.fetch_add(1, Ordering::Relaxed);
         self.inner.load(gid).await
     }
 
@@ -256,6 +258,7 @@ impl World {
         let store = Arc::new(Counting {
             inner: memory,
             writes: AtomicUsize::new(0),
+            loads: AtomicUsize::new(0),
             next_claim: Mutex::default(),
             takes_no_writes: AtomicBool::new(false),
             out_of_reach: Mutex::default(),
@@ -292,6 +295,11 @@ impl World {
     /// Whether the store takes writes from now on.
     pub(crate) fn take_writes(&self, takes: bool) {
         self.store.takes_no_writes.store(!takes, Ordering::Relaxed);
+    }
+
+    /// How often a transaction was read.
+    pub(crate) fn loads(&self) -> usize {
+        self.store.loads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn writes(&self) -> usize {
