@@ -23,6 +23,14 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// There has been a database, and now there is none, or an empty file.
+    #[error("{path} is gone or empty: bring it back; to begin from nothing, remove {lock} too")]
+    DatabaseGone {
+        /// The database.
+        path: PathBuf,
+        /// The lock file, which says that there has been one.
+        lock: PathBuf,
+    },
     /// A newer version of this program has used the store.
     #[error(
         "{path} has schema version {found}; this program knows schemas up to {known}: start the version that wrote it"

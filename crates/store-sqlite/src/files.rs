@@ -1,7 +1,7 @@
 //! The files of a store, and the connections to them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::OpenError;
 
 const DATABASE: &str = "escrow.db";
 const LOCK: &str = "escrow.lock";
+
+/// Stands in the lock file once there is a database beside it, so that one that is gone is not taken for one yet to be made.
+const MARK: &[u8] = b"escrow.db belongs beside this file\n";
 
 /// Marks a database as one of this program: "Escw".
 const APPLICATION_ID: i64 = 0x4573_6377;
@@ -34,20 +37,22 @@ const STATEMENTS_KEPT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Files {
     database: PathBuf,
-    /// The operating system releases the lock however the process ends.
     lock: File,
+    /// Where the system can, the directory is locked too: the file could be removed by somebody who takes it for a leftover.
+    dir: Option<File>,
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
         // Closing alone is not enough: a process that is being forked at this moment has the file too until it runs its
-        // program. An error leaves the lock to the closing.
+        // program. An error leaves it to the closing, as every end of the process does.
         let _ = self.lock.unlock();
+        let _ = self.dir.as_ref().map(File::unlock);
     }
 }
 
 impl Files {
-    /// Makes what is missing, and takes the lock.
+    /// Makes what is missing, and takes the locks.
     pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
@@ -61,7 +66,12 @@ impl Files {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: lock_path }),
             Err(TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
         }
+        let locked_dir = lock_dir(dir)?;
         let database = dir.join(DATABASE);
+        let is_marked = lock.metadata().map_err(io_error(&lock_path))?.len() > 0;
+        if is_marked && fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
+            return Err(OpenError::DatabaseGone { path: database, lock: lock_path });
+        }
         // SQLite would make the file too, but readable for everybody; its other files take the mode over from this one.
         open_private(&database).and_then(|file| file.sync_all()).map_err(io_error(&database))?;
         // A process that was killed in the middle of a commit leaves bytes that can be read and are not on the disk yet.
@@ -73,7 +83,16 @@ impl Files {
             Err(source) => return Err(OpenError::Io { path: wal, source }),
         }
         sync_dir(dir).map_err(io_error(dir))?;
-        Ok(Self { database, lock })
+        Ok(Self { database, lock, dir: locked_dir })
+    }
+
+    /// From now on there is a database.
+    fn mark(&self) -> io::Result<()> {
+        if self.lock.metadata()?.len() == 0 {
+            (&self.lock).write_all(MARK)?;
+            self.lock.sync_all()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -85,6 +104,7 @@ impl Files {
         let mut connection = connect(&self.database).map_err(|source| self.sqlite_error(source))?;
         let found = self.check_schema(&connection)?;
         set_up(&mut connection, found).map_err(|source| self.sqlite_error(source))?;
+        self.mark().map_err(|source| OpenError::Io { path: self.database.with_file_name(LOCK), source })?;
         Ok(connection)
     }
 
@@ -170,6 +190,16 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Locks the directory itself, where a directory can be locked.
+fn lock_dir(dir: &Path) -> Result<Option<File>, OpenError> {
+    let Some(opened) = File::open(dir).ok().filter(|_| cfg!(unix)) else { return Ok(None) };
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(opened)),
     }
 }
 

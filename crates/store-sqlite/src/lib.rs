@@ -11,7 +11,7 @@
 //! good ([`SqliteStore::failed`]): the process has to end, and the next one finds out.
 //!
 //! The directory holds `escrow.db`, the files that SQLite keeps beside it, and `escrow.lock`, which keeps a second process
-//! out. All belong to their owner alone.
+//! out and says that there has been a database. All belong to their owner alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

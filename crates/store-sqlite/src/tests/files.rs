@@ -22,6 +22,40 @@ fn a_store_that_is_open_cannot_be_opened_again() {
 
 #[cfg(unix)]
 #[test]
+fn a_store_that_is_open_cannot_be_opened_again_by_removing_its_lock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("escrow.lock")).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::Locked { path } if path == dir.path()), "{error:?}");
+    drop(first);
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_database_that_is_gone_or_empty_is_never_taken_for_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let kept = fs::read(database(dir.path())).unwrap();
+    for step in ["emptied", "removed"] {
+        match step {
+            "emptied" => drop(fs::File::create(database(dir.path())).unwrap()),
+            _ => fs::remove_file(database(dir.path())).unwrap(),
+        }
+        for _ in 0..2 {
+            let error = open(dir.path()).unwrap_err();
+            assert!(matches!(error, OpenError::DatabaseGone { .. }), "{step}: {error:?}");
+        }
+    }
+    fs::write(database(dir.path()), kept).unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::remove_file(database(dir.path())).unwrap();
+    fs::remove_file(dir.path().join("escrow.lock")).unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
 fn files_belong_to_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
 
