@@ -8,8 +8,9 @@
 //! | version, metrics, newGid | `api::version_and_metrics_answer_and_new_gids_come_with_a_result` |
 //! | query: existing, empty gid, unknown gid | `api::a_query_shows_what_exists_and_says_so_when_there_is_nothing` |
 //! | all: cursor; gid; filters | `api::all_shows_every_transaction_once_newest_first`, `all_with_a_gid_is_that_one_or_null`, `all_filters_by_status_type_time_and_business_key` |
-//! | scanKV, queryKV | not served yet: `it::routes` |
-//! | resetCronTime, resetNextCronTime | not served yet: `it::routes` |
+//! | scanKV, queryKV | `topics::entries_are_walked_once_each_and_a_missing_one_is_an_empty_list` |
+//! | resetCronTime | `schedule::transactions_that_wait_too_long_are_made_to_go_on_so_many_at_a_time` |
+//! | resetNextCronTime | `schedule::one_transaction_is_made_to_go_on_at_once`, `going_on_at_once_decides_nothing_and_asks_nobody_too_early` |
 //! | forceStop of a submitted, of a finished one | `api::a_forced_stop_ends_what_is_unfinished_and_nothing_else` |
 //! | unknown type | `api::an_unknown_type_is_an_error_and_others_are_served` |
 //! | asynchronous branch updates | there is no such mode; what rides along with a later write is shown: `saga::a_finished_action_is_shown_while_another_one_is_still_on_its_way` |
@@ -26,16 +27,16 @@
 //! | branch_headers, first pass and later ones | `saga::branch_headers_go_with_every_call_of_every_pass` |
 //! | retry_limit: enough, not enough | `saga::errors_within_the_retry_limit_…`, `errors_past_the_retry_limit_…`, `in_progress_does_not_count_…` |
 //! | barriers of a saga or TCC, hanging TCC | the participant's part; `payments::barrier` has them, and the coordinator's share is the query parameters: `calls` |
-//! | msg: submitted directly, to a topic, concurrent | `msg::a_submitted_message_is_delivered_in_order`, `a_concurrent_message_…` |
+//! | msg: submitted directly, to a topic, concurrent | `msg::a_submitted_message_is_delivered_in_order`, `a_concurrent_message_…`, `topics::a_message_to_a_topic_…`, `a_subscriber_in_trouble_…` |
 //! | msg: prepared only, check-back in progress, then success | `msg::an_initiator_that_vanished_is_asked_until_it_decides_and_then_delivery_is_repeated` |
 //! | msg: prepared only, check-back refused | `msg::a_message_whose_local_transaction_did_not_commit_is_delivered_to_nobody` |
 //! | msg: time-out 35 s or its own | `msg::the_check_back_waits_35_seconds_or_as_long_as_the_message_says` |
 //! | msg: prepared again, after the submit | `msg::a_prepare_may_be_repeated_until_the_submit_and_not_after_it` |
-//! | msg: unknown topic | `msg::a_topic_that_nobody_knows_is_refused_and_leaves_nothing_behind` |
+//! | msg: unknown topic | `topics::a_topic_without_subscribers_is_not_found` |
 //! | msg: delay | `msg::a_delayed_message_leaves_after_its_delay_and_not_before` |
-//! | msg: alert web hook | not there yet |
+//! | msg: alert web hook, also when it fails | `schedule::the_third_error_in_a_row_is_told_to_the_web_hook_whatever_that_answers` |
 //! | msg: do and submit | the client's part; what it asks of the coordinator: `msg::a_local_transaction_that_failed_…`, `a_submit_after_the_check_back_…`, `a_prepare_that_could_never_be_checked_back_…` |
-//! | topics: subscribe, unsubscribe, delete | not served yet: `it::routes` |
+//! | topics: subscribe, unsubscribe, delete; versions; changes at once | `topics::what_cannot_be_subscribed_or_unsubscribed_…`, `every_change_of_a_topic_…`, `of_many_changes_at_once_…` |
 //! | tcc: ok; rollback with a cancel in progress; nested | `tcc::a_submitted_tcc_…`, `an_aborted_tcc_…`, `the_branches_of_a_nested_tcc_…` |
 //! | tcc: time-out during try | `tcc::a_tcc_that_nobody_decides_is_cancelled_and_takes_no_late_branch` |
 //! | tcc: branches that answer in the old style | `tcc::branches_that_answer_in_the_body_alone_are_understood` |
@@ -65,7 +66,7 @@
 //! | time-outs: 35 s, none for a saga | `xa::an_undecided_tcc_or_xa_…`, `msg::the_check_back_waits_…`, `saga::a_saga_without_a_time_out_has_none` |
 //! | retries: 2 × the interval after an error, 1 × when in progress, without end | `saga::a_retry_comes_after_the_interval_…`, `calls::a_participant_that_cannot_be_reached_is_asked_again` |
 //! | the reply comes before the calls, unless waited for | `calls::a_reply_comes_before_the_first_call_is_answered_unless_the_result_is_waited_for` |
-//! | topics are expanded when saved | not served yet |
+//! | topics are expanded when saved; `topic not found` | `topics::who_has_subscribed_when_a_message_is_saved_…`, `a_topic_without_subscribers_is_not_found` |
 //! | shape of query | `api::a_query_has_the_shape_that_strict_clients_parse` |
 //! | any characters in gid and branch id, 128 of them | `requests::any_character_may_stand_in_a_gid_and_in_a_branch_id`, `line_breaks_and_semicolons_…`, `a_gid_that_begins_another_one_…` |
 //! | submit need not come over prepare's connection | `requests::a_transaction_may_be_decided_over_another_connection_and_after_a_restart` |
@@ -76,8 +77,10 @@ mod calls;
 mod msg;
 mod requests;
 mod saga;
+mod schedule;
 mod states;
 mod tcc;
+mod topics;
 mod xa;
 
 mod support;

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use http::Method;
-use serde_json::json;
-
 use crate::support::{Answer, Coordinator, Participant, msg, with};
+use http::Method;
 
 /// What the clocks of coordinator and test may be apart.
 const CLOCKS_APART: Duration = Duration::from_millis(20);
@@ -97,18 +95,6 @@ async fn a_prepare_may_be_repeated_until_the_submit_and_not_after_it() {
     let late = escrow.refuses("prepare", msg(&participant, "g")).await;
     assert_eq!(late, "current status 'succeed', cannot prepare. FAILURE");
     assert_eq!(participant.paths(), ["out", "in"]);
-}
-
-#[tokio::test]
-async fn a_topic_that_nobody_knows_is_refused_and_leaves_nothing_behind() {
-    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
-    let body = with(msg(&participant, "g"), "steps", json!([{ "action": "topic://nobody" }]));
-    let body = with(body, "payloads", json!(["{}"]));
-    for route in ["prepare", "submit"] {
-        let reply = escrow.post(route, &body).await;
-        assert_eq!((reply.status, reply.message().contains("topic not found")), (500, true), "{reply:?}");
-    }
-    assert!(escrow.query("g").await.transaction().is_null());
 }
 
 #[tokio::test]

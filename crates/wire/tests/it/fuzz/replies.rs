@@ -9,7 +9,7 @@ use escrow_txn::{
     Amendment, Answer, Begin, Branch, BranchId, BranchOutcome, BusinessKey, CallId, Defaults, Drive, Event, Gid,
     Moment, Operator, Options, Pattern, Status, Timestamp, apply, next,
 };
-use escrow_wire::dtm::{self, ListedTxn, Reply};
+use escrow_wire::dtm::{self, Alert, ListedTxn, Reply, TopicEntry};
 use jiff::Timestamp as Rfc3339;
 use serde_json::Value;
 
@@ -261,13 +261,34 @@ fn a_list_is_well_formed_whatever_is_in_it() {
 }
 
 #[test]
+fn topics_are_shown_well_formed_whatever_is_in_them() {
+    for (topic, subscribers, times, version) in cases::<(String, Vec<(Text, Text)>, [u64; 2], u64)>(6_000_000, 3_000) {
+        let subscribers: Vec<_> = subscribers.iter().take(5).map(|(url, remark)| (url.text(), remark.text())).collect();
+        let word_was_said = format!("{topic}{subscribers:?}").contains(WORD);
+        let [created_at, updated_at] = times.map(Timestamp::from_micros);
+        let count = subscribers.len();
+        let entry = TopicEntry { topic: topic.clone(), subscribers, version, created_at, updated_at };
+        let reply = dtm::encode_scan(std::slice::from_ref(&entry), Some(&topic));
+        check(&reply, word_was_said);
+        check(&dtm::encode_kv(&[entry]), word_was_said);
+        let shown: Value = serde_json::from_slice(&reply.body).unwrap();
+        let listed: Vec<Value> = serde_json::from_str(shown["kv"][0]["v"].as_str().unwrap()).unwrap();
+        assert_eq!((listed.len(), shown["kv"][0]["version"].as_u64()), (count, Some(version)));
+    }
+}
+
+#[test]
 fn a_message_reaches_the_client_whatever_is_in_it() {
+    let gid = Gid::parse("g").unwrap();
     for text in cases::<Text>(5_000_000, 5_000).map(|text| text.text()) {
         let message = |reply: &Reply| {
             let shown: Value = serde_json::from_slice(&reply.body).unwrap();
             shown["message"].as_str().unwrap().to_owned()
         };
         assert_eq!(message(&Reply::ongoing(&text)), text);
+        let alert = Alert { gid: &gid, status: Status::Submitted, url: &text, code: None, answer: &text, failures: 3 };
+        let told: Value = serde_json::from_slice(&dtm::encode_alert(&alert)).unwrap();
+        assert!(told["error"] == text || text.contains("://"), "{told}");
         assert_eq!(message(&Reply::error(500, &text)), text);
         let failure = message(&Reply::failure(&text));
         let before = failure.strip_suffix(" FAILURE").unwrap();
