@@ -71,7 +71,7 @@ const P4: Check = Check {
         live AS (
           SELECT t.*, a.owner_type, a.owner_no
             FROM pay_funds.funds_txn t JOIN pay_funds.funds_account a ON a.account_no = t.account_no
-           WHERE t.status <> 'CANCELLED' AND t.biz_type IN ('PAY', 'BALANCE_PAY', 'REFUND'))
+           WHERE t.status <> 'CANCELLED')
         SELECT what || ' ' || no || ' is SUCCESS and has ' || rows_posted || ' postings of ' || amount || ' at merchant ' || merchant_no
           FROM (SELECT due.*, (SELECT count(*) FROM live
                                 WHERE live.biz_no = due.no AND live.direction = due.direction AND live.status = 'POSTED'

@@ -25,9 +25,9 @@ const A1: Check = Check {
 /// Compared as sets of (entry type, source, amount, accounting date), then line by line; a zero line is not written.
 const A2: Check = Check {
     id: "A2",
-    claim: "exactly one voucher 6004 per SUCCESS order and one 4004 per SUCCESS refund, with its date and its lines",
+    claim: "exactly one voucher 6004 per SUCCESS order and one 4004 per SUCCESS refund, with its date and lines, and no others",
     essential: true,
-    looked_at: "SELECT count(*) FROM pay_ledger.voucher WHERE entry_type IN (6004, 4004)",
+    looked_at: "SELECT count(*) FROM pay_ledger.voucher",
     violations: "
         WITH due AS (
           SELECT 6004 AS entry_type, pay_no AS source_no, amount, fee, acct_date, merchant_no
@@ -37,7 +37,7 @@ const A2: Check = Check {
             FROM pay_order.refund_order WHERE status = 'SUCCESS' AND kind = 'MERCHANT'),
         booked AS (
           SELECT voucher_no, entry_type, source_no, amount, acct_date
-            FROM pay_ledger.voucher WHERE entry_type IN (6004, 4004) AND reverses IS NULL),
+            FROM pay_ledger.voucher WHERE reverses IS NULL),
         line_due AS (
           SELECT entry_type, source_no, CASE entry_type WHEN 6004 THEN 'D' ELSE 'C' END AS dc,
                  '1002' AS subject_code, NULL AS party_no, amount FROM due

@@ -24,13 +24,13 @@ const P2: Check = Check {
 
 const P3: Check = Check {
     id: "P3",
-    claim: "an order is SUCCESS exactly if one of its records is, for the same amount",
+    claim: "an order is SUCCESS exactly if one of its records is, for the same amount and on the same date",
     essential: true,
     looked_at: "SELECT count(*) FROM pay_order.payment_order WHERE status = 'SUCCESS'",
     violations: "
         WITH paid AS (
-          SELECT o.pay_no, o.status, o.amount, o.success_record_no, count(r.record_no) AS records,
-                 min(r.record_no) AS record_no, min(r.amount) AS record_amount
+          SELECT o.pay_no, o.status, o.amount, o.acct_date, o.success_record_no, count(r.record_no) AS records,
+                 min(r.record_no) AS record_no, min(r.amount) AS record_amount, min(r.acct_date) AS record_date
             FROM pay_order.payment_order o
             LEFT JOIN pay_order.payment_record r ON r.pay_no = o.pay_no AND r.status = 'SUCCESS'
            GROUP BY o.pay_no)
@@ -41,7 +41,11 @@ const P3: Check = Check {
           FROM paid WHERE status = 'SUCCESS' AND records = 1 AND success_record_no IS NOT record_no
         UNION ALL
         SELECT 'order ' || pay_no || ' is about ' || amount || ', its paid record about ' || record_amount
-          FROM paid WHERE records = 1 AND record_amount <> amount",
+          FROM paid WHERE records = 1 AND record_amount <> amount
+        UNION ALL
+        SELECT 'order ' || pay_no || ' settled on ' || coalesce(acct_date, 'no date') || ', its paid record on '
+               || coalesce(record_date, 'no date')
+          FROM paid WHERE records = 1 AND record_date IS NOT acct_date",
 };
 
 const P5: Check = Check {

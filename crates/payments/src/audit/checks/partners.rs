@@ -26,15 +26,23 @@ const X2: Check = Check {
            AND (t.status IS NOT 'SUCCESS' OR t.amount <> r.amount)
         UNION ALL
         SELECT 'refund ' || r.refund_no || ' over ' || r.amount || ' is SUCCESS, the bank''s '
-               || coalesce(f.platform_refund_no || ' is ' || f.status || ' over ' || f.amount, 'is missing')
+               || coalesce(f.platform_refund_no || ' is ' || f.status || ' over ' || f.amount || ' on '
+                           || coalesce(f.acct_date, 'no date'), 'is missing')
           FROM pay_order.refund_order r LEFT JOIN bank.refund f ON f.platform_refund_no = r.bank_refund_no
-         WHERE r.status = 'SUCCESS' AND (f.status IS NOT 'SUCCESS' OR f.amount <> r.amount)
+         WHERE r.status = 'SUCCESS'
+           AND (f.status IS NOT 'SUCCESS' OR f.amount <> r.amount OR f.acct_date IS NOT r.bank_acct_date)
         UNION ALL
         SELECT 'the bank gave back ' || f.amount || ' under ' || f.platform_refund_no || ', no SUCCESS refund asks for it'
           FROM bank.refund f
          WHERE f.status = 'SUCCESS'
            AND NOT EXISTS (SELECT 1 FROM pay_order.refund_order r
-                            WHERE r.bank_refund_no = f.platform_refund_no AND r.status = 'SUCCESS')",
+                            WHERE r.bank_refund_no = f.platform_refund_no AND r.status = 'SUCCESS')
+        UNION ALL
+        SELECT 'the bank says that ' || refunded || ' of ' || bank_order_no || ' was given back, its refunds say ' || given_back
+          FROM (SELECT t.*, (SELECT coalesce(sum(f.amount), 0) FROM bank.refund f
+                              WHERE f.bank_order_no = t.bank_order_no AND f.status = 'SUCCESS') AS given_back
+                  FROM bank.trade t)
+         WHERE refunded <> given_back",
 };
 
 const N2: Check = Check {
@@ -44,16 +52,21 @@ const N2: Check = Check {
     looked_at: "SELECT count(*) FROM merchant.pay_notice",
     violations: "
         WITH fact AS (
-          SELECT pay_no || '-succeeded' AS ntf_id, amount FROM pay_order.payment_order WHERE status = 'SUCCESS'
+          SELECT pay_no || '-succeeded' AS ntf_id, 'payment.succeeded' AS event, pay_no, status, amount, currency
+            FROM pay_order.payment_order WHERE status = 'SUCCESS'
           UNION ALL
-          SELECT refund_no || CASE status WHEN 'SUCCESS' THEN '-succeeded' ELSE '-failed' END, amount
+          SELECT refund_no || CASE status WHEN 'SUCCESS' THEN '-succeeded' ELSE '-failed' END,
+                 CASE status WHEN 'SUCCESS' THEN 'refund.succeeded' ELSE 'refund.failed' END, pay_no, status, amount, currency
             FROM pay_order.refund_order WHERE status IN ('SUCCESS', 'FAILED'))
         SELECT 'notification ' || d.ntf_id || ' was acknowledged, the merchant does not know it'
           FROM pay_notify.notify_delivery d
          WHERE d.status = 'ACKNOWLEDGED' AND NOT EXISTS (SELECT 1 FROM merchant.pay_notice n WHERE n.notice_id = d.ntf_id)
         UNION ALL
-        SELECT 'the merchant was told ' || n.notice_id || ' over ' || n.amount || ', the books say '
-               || coalesce(f.amount, 'nothing of the kind')
+        SELECT 'the merchant was told ' || n.notice_id || ': ' || n.event || ' of ' || n.pay_no || ', ' || n.status || ' over '
+               || n.amount || ' ' || n.currency || '; the books say '
+               || coalesce(f.event || ' of ' || f.pay_no || ', ' || f.status || ' over ' || f.amount || ' ' || f.currency,
+                           'nothing of the kind')
           FROM merchant.pay_notice n LEFT JOIN fact f ON f.ntf_id = n.notice_id
-         WHERE n.amount IS NOT f.amount",
+         WHERE f.ntf_id IS NULL OR n.event <> f.event OR n.pay_no <> f.pay_no OR n.status <> f.status OR n.amount <> f.amount
+            OR n.currency <> f.currency",
 };

@@ -38,7 +38,7 @@ const G1: Check = Check {
         UNION ALL
         SELECT 'the coordinator has ' || o.op || ' of branch ' || o.branch_id || ' of ' || o.gid || ' as done, no service does'
           FROM record_op o JOIN record r ON r.gid = o.gid
-         WHERE r.trans_type = 'tcc' AND o.op IN ('confirm', 'cancel') AND o.status = 'succeed' AND o.url <> ''
+         WHERE r.trans_type IN ('tcc', 'saga') AND o.status = 'succeed' AND o.url <> ''
            AND NOT EXISTS (SELECT 1 FROM barrier_row b
                             WHERE b.gid = o.gid AND b.branch_id = o.branch_id AND b.op = o.op)
            AND EXISTS (SELECT 1 FROM barrier_row)

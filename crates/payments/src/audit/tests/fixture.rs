@@ -133,9 +133,10 @@ const SOUND: [(DbName, &str); 8] = [
            ('P2-1', 'P2', 1, 'k', 'BANK', 'BK', 'BOP2-1', 500, 0, 'FAILED', NULL, NULL, NULL, 0, 0),
            ('P3-1', 'P3', 1, 'k', 'BANK', 'BK', 'BOP3-1', 700, 0, 'WAITING', NULL, NULL, NULL, 0, 0);
          INSERT INTO refund_order (refund_no, kind, pay_no, record_no, merchant_no, merchant_refund_no, amount, fee_back, points_back,
-           status, saga_gid, bank_refund_no, acct_date, created_at, updated_at) VALUES
-           ('R1', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR1', 333, 2, 3, 'SUCCESS', 'pay-refund-R1', 'R1-1', '2026-01-05', 0, 0),
-           ('R2', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR2', 100, 1, 1, 'FAILED', 'pay-refund-R2', 'R2', NULL, 0, 0);
+           status, saga_gid, bank_refund_no, bank_acct_date, acct_date, created_at, updated_at) VALUES
+           ('R1', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR1', 333, 2, 3, 'SUCCESS', 'pay-refund-R1', 'R1-1', '2026-01-05',
+            '2026-01-05', 0, 0),
+           ('R2', 'MERCHANT', 'P1', 'P1-1', 'M1001', 'MR2', 100, 1, 1, 'FAILED', 'pay-refund-R2', 'R2', NULL, NULL, 0, 0);
          INSERT INTO outbox (msg_id, topic, payload, status, next_at, created_at) VALUES ('refund-R1', 'refund', '{}', 'SENT', 0, 0);
          INSERT INTO barrier (trans_type, gid, branch_id, op, barrier_id, reason) VALUES
            ('tcc', 'pay-settle-P1-1', '01', 'try', '01', 'try'), ('tcc', 'pay-settle-P1-1', '01', 'cancel', '01', 'cancel'),

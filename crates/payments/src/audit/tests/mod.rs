@@ -148,6 +148,8 @@ async fn p3_finds_a_wrong_record_and_a_wrong_amount() {
     assert_found("P3", PayOrder, other, "names record P1-7, paid is P1-1").await;
     let amount = "UPDATE payment_record SET amount = 999 WHERE record_no = 'P1-1'";
     assert_found("P3", PayOrder, amount, "about 1000, its paid record about 999").await;
+    let day = "UPDATE payment_record SET acct_date = '2026-01-06' WHERE record_no = 'P1-1'";
+    assert_found("P3", PayOrder, day, "settled on 2026-01-05, its paid record on 2026-01-06").await;
 }
 
 #[tokio::test]
@@ -178,6 +180,8 @@ async fn p4_finds_a_credit_of_an_order_that_was_not_paid() {
     .await;
     let unknown = unpaid.replace("'P2'", "'P77'");
     assert_found("P4", PayFunds, &unknown, "belongs to no order or refund").await;
+    let adjusted = unknown.replace("'PAY'", "'ADJUST'");
+    assert_found("P4", PayFunds, &adjusted, "belongs to no order or refund").await;
 }
 
 #[tokio::test]
@@ -292,6 +296,8 @@ async fn a2_finds_a_missing_and_an_unasked_voucher() {
     assert_found("A2", PayLedger, refund, "voucher 4004 of R1 over 333 on 2026-01-05 is missing").await;
     let unasked = "UPDATE voucher SET source_no = 'P2' WHERE voucher_no = 'V1'";
     assert_found("A2", PayLedger, unasked, "voucher 6004 of P2 over 1000 on 2026-01-05 has no such").await;
+    let other = "UPDATE voucher SET entry_type = 7001 WHERE voucher_no = 'V1'";
+    assert_found("A2", PayLedger, other, "voucher 7001 of P1 over 1000 on 2026-01-05 has no such").await;
 }
 
 #[tokio::test]
@@ -389,8 +395,12 @@ async fn x2_finds_a_payment_that_the_bank_does_not_know() {
 async fn x2_finds_refunds_that_only_one_side_has() {
     let unpaid = "UPDATE refund SET status = 'FAILED' WHERE platform_refund_no = 'R1-1'";
     assert_found("X2", Bank, unpaid, "refund R1 over 333 is SUCCESS, the bank's R1-1 is FAILED over 333").await;
+    let day = "UPDATE refund SET acct_date = '2026-01-06' WHERE platform_refund_no = 'R1-1'";
+    assert_found("X2", Bank, day, "the bank's R1-1 is SUCCESS over 333 on 2026-01-06").await;
     let given = "UPDATE refund SET status = 'SUCCESS' WHERE platform_refund_no = 'R2'";
     assert_found("X2", Bank, given, "the bank gave back 100 under R2, no SUCCESS refund asks for it").await;
+    let more = "UPDATE trade SET refunded = 334 WHERE bank_order_no = 'BOP1-1'";
+    assert_found("X2", Bank, more, "the bank says that 334 of BOP1-1 was given back, its refunds say 333").await;
 }
 
 #[tokio::test]
@@ -398,9 +408,19 @@ async fn n2_finds_a_notice_that_the_merchant_does_not_have_or_that_is_untrue() {
     let missing = "DELETE FROM pay_notice WHERE notice_id = 'P1-succeeded'";
     assert_found("N2", Merchant, missing, "P1-succeeded was acknowledged, the merchant does not know it").await;
     let amount = "UPDATE pay_notice SET amount = 999 WHERE notice_id = 'P1-succeeded'";
-    assert_found("N2", Merchant, amount, "was told P1-succeeded over 999, the books say 1000").await;
+    assert_found(
+        "N2",
+        Merchant,
+        amount,
+        "SUCCESS over 999 CNY; the books say payment.succeeded of P1, SUCCESS over 1000",
+    )
+    .await;
+    for (column, value) in [("event", "refund.failed"), ("pay_no", "P2"), ("status", "FAILED"), ("currency", "USD")] {
+        let other = format!("UPDATE pay_notice SET {column} = '{value}' WHERE notice_id = 'P1-succeeded'");
+        assert_found("N2", Merchant, &other, "the books say payment.succeeded of P1, SUCCESS over 1000 CNY").await;
+    }
     let untrue = "UPDATE pay_notice SET notice_id = 'P2-succeeded' WHERE notice_id = 'R2-failed'";
-    assert_found("N2", Merchant, untrue, "was told P2-succeeded over 100, the books say nothing of the kind").await;
+    assert_found("N2", Merchant, untrue, "FAILED over 100 CNY; the books say nothing of the kind").await;
 }
 
 #[tokio::test]
@@ -436,9 +456,11 @@ async fn g1_finds_what_the_coordinator_decided_otherwise_or_never_knew() {
 }
 
 #[tokio::test]
-async fn g1_finds_a_confirm_that_only_the_coordinator_remembers() {
+async fn g1_finds_what_only_the_coordinator_remembers() {
     let lost = "DELETE FROM barrier WHERE gid = 'pay-settle-P1-2' AND op = 'confirm'";
     assert_found("G1", PayPoints, lost, "has confirm of branch 03 of pay-settle-P1-2 as done, no service does").await;
+    let held = "DELETE FROM barrier WHERE gid = 'pay-refund-R1'";
+    assert_found("G1", PayFunds, held, "has action of branch 01 of pay-refund-R1 as done, no service does").await;
 }
 
 #[tokio::test]
