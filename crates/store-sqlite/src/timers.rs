@@ -5,7 +5,8 @@
 //! run out. What was in flight when the store was opened stays in the table too, behind a second mark, and is due at once.
 //! So opening reads no transaction, and memory does not grow with those that wait for long.
 //!
-//! [`Timers::refill`] runs on the writer, where no change can come between reading the table and moving the mark.
+//! [`Timers::refill`] runs on the writer, where no change can come between reading the table and moving the mark. It reads
+//! what the changes before it in its batch have made of the table: if they come to nothing, so does what it read.
 
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// A place in the order of `txn_due`.
 type Mark = (i64, i64);
 
+const BEGINNING: Mark = (i64::MIN, i64::MIN);
+
 #[derive(Debug)]
 pub(crate) struct Timers {
     pub(crate) schedule: Schedule,
@@ -32,6 +35,10 @@ pub(crate) struct Timers {
     opened_at: Timestamp,
     /// What was in flight at opening and has not been brought into memory: its `seq` lies between these, the first excluded.
     in_flight: Option<(i64, i64)>,
+    /// The last `seq` at opening.
+    last_at_opening: Option<i64>,
+    /// What the batch that is under way has brought into memory; `None`: it has not read the table.
+    read: Option<Vec<Gid>>,
     /// Rows that one refill brings into memory, of each kind.
     chunk: u32,
 }
@@ -53,16 +60,19 @@ impl Timers {
         let last: Option<i64> = connection.query_row("SELECT max(seq) FROM txn", (), |row| row.get(0))?;
         Ok(Self {
             schedule: Schedule::default(),
-            horizon: (i64::MIN, i64::MIN),
+            horizon: BEGINNING,
             far: true,
             opened_at,
             in_flight: last.map(|last| (i64::MIN, last)),
+            last_at_opening: last,
+            read: None,
             chunk,
         })
     }
 
     /// Follows a durable batch.
     pub(crate) fn apply(&mut self, effects: Effects) {
+        self.read = None;
         for (gid, seq, head) in effects.0 {
             match (head.owner, head.next_run_at) {
                 (None, Some(at)) if (columns::micros(at), seq) > self.horizon => {
@@ -74,6 +84,15 @@ impl Timers {
         }
     }
 
+    /// A batch came to nothing. What it read from the table will be read again, from the beginning.
+    pub(crate) fn rolled_back(&mut self) {
+        let Some(read) = self.read.take() else { return };
+        read.iter().for_each(|gid| self.schedule.forget(gid));
+        self.horizon = BEGINNING;
+        self.far = true;
+        self.in_flight = self.last_at_opening.map(|last| (i64::MIN, last));
+    }
+
     /// Whether memory alone cannot say which transaction is due next.
     pub(crate) fn needs_refill(&self, now: Timestamp) -> bool {
         let next = self.schedule.next_due_at();
@@ -83,6 +102,7 @@ impl Timers {
 
     /// Brings the next chunk into memory.
     pub(crate) fn refill(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+        self.read.get_or_insert_default();
         if let Some((after, last)) = self.in_flight {
             let more = self.resume(connection, after, last)?;
             self.in_flight = more.map(|seq| (seq, last));
@@ -104,7 +124,10 @@ impl Timers {
         while let Some(row) = rows.next()? {
             seq = row.get(0)?;
             // What this life has in flight is known to the schedule, and is left alone.
-            self.schedule.resume(&columns::gid(row, 1)?, self.opened_at);
+            let gid = columns::gid(row, 1)?;
+            if self.schedule.resume(&gid, self.opened_at) {
+                self.read.get_or_insert_default().push(gid);
+            }
             read += 1;
         }
         Ok((read == self.chunk).then_some(seq))
@@ -126,7 +149,10 @@ impl Timers {
                 self.horizon = self.horizon.max(window);
                 return Ok(());
             }
-            self.schedule.wait(&columns::gid(row, 2)?, columns::timestamp(row, 0)?);
+            let gid = columns::gid(row, 2)?;
+            if self.schedule.wait(&gid, columns::timestamp(row, 0)?) {
+                self.read.get_or_insert_default().push(gid);
+            }
             self.horizon = mark;
             read += 1;
         }

@@ -5,7 +5,7 @@
 //! leaves before what it tells is durable: not that a change was made, and not that one was refused either.
 
 use std::sync::mpsc::{self, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -246,12 +246,17 @@ impl Run {
                 _ => Failed { failure: Failure::CommitFailed(Arc::new(error)), fatal: true },
             }
         })?;
-        self.parts.timers.lock().unwrap_or_else(PoisonError::into_inner).apply(effects);
+        self.timers().apply(effects);
         Ok(())
+    }
+
+    fn timers(&self) -> MutexGuard<'_, Timers> {
+        self.parts.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a transaction that failed, if SQLite has not done so itself.
     fn roll_back(&self, failure: Failure) -> Failed {
+        self.timers().rolled_back();
         let connection = &self.parts.connection;
         let ended = connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok();
         Failed { failure, fatal: !ended }

@@ -33,20 +33,23 @@ impl Schedule {
         }
     }
 
-    /// Takes a transaction up that waits until `at`, unless it is known already.
-    pub fn wait(&mut self, gid: &Gid, at: Timestamp) {
-        self.take_up(gid, at, Some(at));
+    /// Takes a transaction up that waits until `at`, unless it is known already. Whether it was taken up.
+    pub fn wait(&mut self, gid: &Gid, at: Timestamp) -> bool {
+        self.take_up(gid, at, Some(at))
     }
 
-    /// Takes a transaction up that was in flight when the store was opened, at `at`, unless it is known already.
-    pub fn resume(&mut self, gid: &Gid, at: Timestamp) {
-        self.take_up(gid, at, None);
+    /// Takes a transaction up that was in flight when the store was opened, at `at`, unless it is known already. Whether it
+    /// was taken up.
+    pub fn resume(&mut self, gid: &Gid, at: Timestamp) -> bool {
+        self.take_up(gid, at, None)
     }
 
-    fn take_up(&mut self, gid: &Gid, at: Timestamp, stored: Option<Timestamp>) {
-        if !self.places.contains_key(gid) {
+    fn take_up(&mut self, gid: &Gid, at: Timestamp, stored: Option<Timestamp>) -> bool {
+        let is_new = !self.places.contains_key(gid);
+        if is_new {
             self.put(gid, Place::Waiting { at, stored });
         }
+        is_new
     }
 
     /// Knows nothing of the transaction any more.

@@ -178,3 +178,36 @@ async fn a_claim_that_is_broken_off_gives_back_what_it_took() {
     gate.open();
     assert_eq!(claim(&*store, 9).await, (vec!["a".to_owned()], Some(far)));
 }
+
+#[tokio::test]
+async fn timers_read_beside_a_change_that_came_to_nothing_are_read_again() {
+    let (gate, tuning) = Gate::new();
+    let subject = Sqlite::tuned(tuning.clone());
+    let near = sample("near").waiting(start().plus(seconds(1)));
+    let in_flight = sample("in flight");
+    near.create(&*subject.store()).await;
+    in_flight.create(&*subject.store()).await;
+    let clock = ManualClock::at(start());
+    let subject = Sqlite::at(subject.close(), clock.clone(), tuning);
+    let store = subject.store();
+
+    // One batch: both are stored with far times, and the table is asked for timers. None of it becomes durable.
+    gate.close();
+    let mut first = pin!(store.put("topic", "first", Bytes::new(), None));
+    assert!(waits(&mut first).await);
+    gate.await_writer();
+    let far = start().plus(seconds(86_400));
+    let mut one = pin!(store.commit(near.clone().waiting(far).change(Version::FIRST)));
+    let mut two = pin!(store.commit(in_flight.clone().waiting(far).change(Version::FIRST)));
+    let mut due = pin!(store.claim_due(OWNER, limit(9)));
+    assert!(waits(&mut one).await && waits(&mut two).await && waits(&mut due).await);
+    gate.fail(Some(SQLITE_FULL));
+    gate.open();
+    assert!(first.await.is_err() && one.await.is_err() && two.await.is_err() && due.await.is_err());
+
+    gate.fail(None);
+    clock.advance(seconds(1));
+    let (mut due, _) = claim(&*store, 9).await;
+    due.sort();
+    assert_eq!(due, ["in flight", "near"]);
+}
