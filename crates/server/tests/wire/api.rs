@@ -139,6 +139,21 @@ async fn a_forced_stop_ends_what_is_unfinished_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_forced_stop_does_not_wait_for_a_call_on_its_way_and_its_answer_no_longer_counts() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.always("out", Answer::Held);
+    escrow.accepts("submit", with(saga(&participant, "g"), "request_timeout", 60)).await;
+    participant.called("out", 1).await;
+    escrow.accepts("forceStop", json!({ "gid": "g" })).await;
+    assert_eq!(escrow.query("g").await.status(), "failed");
+    participant.release("out");
+    // Another one through the same participant: by then the answer has come.
+    escrow.accepts("submit", with(saga(&participant, "other"), "wait_result", true)).await;
+    assert_eq!(escrow.query("g").await.ops(), ["prepared"; 4]);
+    assert_eq!(participant.paths(), ["out", "out", "in"]);
+}
+
+#[tokio::test]
 async fn an_unknown_type_is_an_error_and_others_are_served() {
     let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
     for route in ["prepare", "submit", "abort"] {

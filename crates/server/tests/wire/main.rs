@@ -22,9 +22,9 @@
 //! | saga: concurrent, orders, rollback order | `saga::concurrent_actions_run_side_by_side_…`, `a_step_that_waits_for_a_refused_one_…`, `ordered_steps_are_compensated_against_their_order` |
 //! | saga: retry_interval | `saga::a_retry_comes_after_the_interval_when_in_progress_and_after_twice_as_much_on_an_error` |
 //! | saga: timeout_to_fail | `saga::a_saga_that_takes_too_long_compensates_what_may_have_run` |
-//! | saga: wait_result | `saga::a_caller_that_waits_gets_the_end_…`, `a_caller_that_waits_is_told_of_a_rollback_…` |
+//! | wait_result: ok, in progress, rolled back | `saga::a_caller_that_waits_gets_the_end_…`, `a_caller_that_waits_is_told_of_a_rollback_…`, `tcc::a_caller_that_waits_for_a_tcc_…` |
 //! | request_timeout | `saga::a_call_may_take_as_long_as_its_transaction_says` |
-//! | branch_headers, first pass and later ones | `saga::branch_headers_go_with_every_call_of_every_pass` |
+//! | branch_headers, first pass and later ones | `saga::branch_headers_go_with_every_call_of_every_pass`, `tcc::what_the_prepare_says_about_calls_…` |
 //! | retry_limit: enough, not enough | `saga::errors_within_the_retry_limit_…`, `errors_past_the_retry_limit_…`, `in_progress_does_not_count_…` |
 //! | barriers of a saga or TCC, hanging TCC | the participant's part; `payments::barrier` has them, and the coordinator's share is the query parameters: `calls` |
 //! | msg: submitted directly, to a topic, concurrent | `msg::a_submitted_message_is_delivered_in_order`, `a_concurrent_message_…`, `topics::a_message_to_a_topic_…`, `a_subscriber_in_trouble_…` |
@@ -61,7 +61,7 @@
 //! | ongoing before failure before status; only 200 is success | `calls::an_answer_is_ongoing_before_it_is_a_failure_and_only_200_is_success` |
 //! | branch ids, operations, order of rows | `requests::branches_and_operations_have_dtms_names_in_dtms_order` |
 //! | empty URL succeeds | `saga::an_empty_url_…`, `tcc::empty_confirm_and_cancel_urls_…` |
-//! | registration is atomic with the decision | `tcc::a_branch_whose_registration_was_accepted_is_carried_along_and_no_other_is` |
+//! | registration is atomic with the decision; one decision | `tcc::a_branch_whose_registration_was_accepted_…`, `of_a_submit_and_an_abort_at_once_…` |
 //! | tcc in reverse, xa in order, the failed step is compensated | `tcc::a_submitted_tcc_…`, `xa::a_submitted_xa_…`, `saga::a_refused_step_…` |
 //! | time-outs: 35 s, none for a saga | `xa::an_undecided_tcc_or_xa_…`, `msg::the_check_back_waits_…`, `saga::a_saga_without_a_time_out_has_none` |
 //! | retries: 2 × the interval after an error, 1 × when in progress, without end | `saga::a_retry_comes_after_the_interval_…`, `calls::a_participant_that_cannot_be_reached_is_asked_again` |

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Coordinator, Participant, msg, with};
 use http::Method;
+use serde_json::json;
 
 /// What the clocks of coordinator and test may be apart.
 const CLOCKS_APART: Duration = Duration::from_millis(20);
@@ -104,6 +105,9 @@ async fn a_delayed_message_leaves_after_its_delay_and_not_before() {
     let shown = escrow.until_waiting("later").await;
     assert_eq!((shown.status(), shown.ops()), ("submitted", vec!["prepared", "prepared"]));
     assert_eq!(shown.between("create_time", "next_cron_time"), Duration::from_secs(10));
+    // Who asks again, or asks to go on at once, does not cut it short.
+    escrow.accepts("submit", with(msg(&participant, "later"), "custom_data", r#"{"delay":10}"#)).await;
+    escrow.accepts("resetNextCronTime", json!({ "gid": "later" })).await;
 
     let begun = Instant::now();
     escrow.accepts("prepare", msg(&participant, "soon")).await;
@@ -145,6 +149,21 @@ async fn a_submit_after_the_check_back_finds_what_the_check_back_decided() {
     participant.release("out");
     escrow.until_status("lost", "succeed").await;
     assert_eq!(participant.paths(), ["query", "query", "out", "in"]);
+}
+
+#[tokio::test]
+async fn an_abort_while_the_check_back_is_on_its_way_decides_and_the_answer_no_longer_counts() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.always("query", Answer::Held);
+    let body = with(with(msg(&participant, "g"), "timeout_to_fail", 1), "request_timeout", 60);
+    escrow.accepts("prepare", body.clone()).await;
+    participant.called("query", 1).await;
+    escrow.accepts("abort", body.clone()).await;
+    assert_eq!(escrow.query("g").await.status(), "failed");
+    participant.release("query");
+    escrow.refuses("submit", body).await;
+    assert_eq!(escrow.query("g").await.ops(), ["prepared", "prepared"]);
+    assert_eq!(participant.paths(), ["query"]);
 }
 
 #[tokio::test]

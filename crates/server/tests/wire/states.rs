@@ -1,5 +1,6 @@
 //! Every request against every state.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Coordinator, Participant, global, msg, saga, tcc_branch, with, xa_branch};
@@ -156,4 +157,34 @@ async fn what_prepare_said_stays_and_what_the_submit_sets_is_added() {
     assert_eq!((&options["retry_interval"], &options["request_timeout"]), (&json!(300), &json!(8)));
     assert_eq!(participant.calls()[0].header("x-from"), "prepare");
     assert!(shown.between("update_time", "next_cron_time").as_secs() >= 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_from_many_at_once_is_one_transaction() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.always("in", Answer::Held);
+    for trans_type in ["saga", "msg"] {
+        let body = with(begun(&participant, trans_type, trans_type), "request_timeout", 60);
+        let replies = join_all((0..20).map(|_| escrow.post("submit", &body))).await;
+        assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+    }
+    participant.release("in");
+    for trans_type in ["saga", "msg"] {
+        escrow.until_status(trans_type, "succeed").await;
+    }
+    let mut paths = participant.paths();
+    paths.sort();
+    assert_eq!(paths, ["in", "in", "out", "out"]);
+}
+
+#[tokio::test]
+async fn a_reason_may_be_of_any_length_and_is_cut_between_characters() {
+    let escrow = Coordinator::start().await;
+    for (gid, reason) in [("short", "no funds".to_owned()), ("long", "é订🦀".repeat(20_000))] {
+        escrow.accepts("prepare", global(gid, "tcc")).await;
+        escrow.accepts("abort", with(global(gid, "tcc"), "rollback_reason", reason.clone())).await;
+        let shown = escrow.until_status(gid, "failed").await;
+        assert!(!shown.reason().is_empty() && reason.starts_with(shown.reason()), "{}", shown.reason().len());
+    }
+    assert_eq!(escrow.query("short").await.reason(), "no funds");
 }

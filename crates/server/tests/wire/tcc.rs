@@ -152,6 +152,63 @@ async fn an_identical_registration_may_be_repeated_and_another_one_under_its_id_
     assert_eq!(participant.paths(), ["confirm-01"]);
 }
 
+#[tokio::test]
+async fn a_caller_that_waits_for_a_tcc_gets_its_end_or_425() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    // A submit waits if it says so itself, an abort if the prepare said so.
+    for (end, path, ended) in [("submit", "confirm-01", "succeed"), ("abort", "cancel-01", "failed")] {
+        let (prepare, body) = match end {
+            "submit" => (json!({}), json!({ "trans_type": "tcc", "wait_result": true })),
+            _ => (json!({ "wait_result": true }), json!({ "trans_type": "tcc" })),
+        };
+        let gid = format!("{end}-done");
+        begin(&escrow, &participant, &gid, prepare.clone(), &["01"]).await;
+        escrow.accepts(end, with(body.clone(), "gid", gid.clone())).await;
+        assert_eq!(escrow.query(&gid).await.status(), ended);
+        for answer in [Answer::Ongoing, Answer::Error, Answer::Failure] {
+            let gid = format!("{end}-{answer:?}");
+            participant.next(path, &[answer]);
+            begin(&escrow, &participant, &gid, prepare.clone(), &["01"]).await;
+            let reply = escrow.post(end, &with(body.clone(), "gid", gid.clone())).await;
+            assert_eq!((reply.status, &reply.json()["dtm_result"]), (425, &json!("ONGOING")), "{gid}: {reply:?}");
+            assert_eq!(escrow.query(&gid).await.status(), if end == "submit" { "submitted" } else { "aborting" });
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_prepare_says_about_calls_holds_for_all_of_them() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    participant.next("confirm-01", &[Answer::Ongoing]);
+    let options = json!({ "branch_headers": { "test_header": "yes" }, "retry_interval": 1 });
+    begin(&escrow, &participant, "g", options, &["01"]).await;
+    escrow.accepts("submit", global("g", "tcc")).await;
+    escrow.until_status("g", "succeed").await;
+    let headers: Vec<_> = participant.calls().iter().map(|call| call.header("test_header").to_owned()).collect();
+    assert_eq!(headers, ["yes", "yes"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_submit_and_an_abort_at_once_one_decides_and_the_other_is_told_so() {
+    let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
+    for round in 0..20 {
+        let gid = format!("g{round}");
+        begin(&escrow, &participant, &gid, json!({}), &["01", "02"]).await;
+        let body = global(&gid, "tcc");
+        let (submit, abort) = tokio::join!(escrow.post("submit", &body), escrow.post("abort", &body));
+        let (end, op) = match (submit.status, abort.status) {
+            (200, 409) => ("succeed", "confirm"),
+            (409, 200) => ("failed", "cancel"),
+            other => panic!("{other:?}"),
+        };
+        escrow.until_status(&gid, end).await;
+        let of_gid = |call: &&crate::support::Call| call.query.contains(&format!("gid={gid}&"));
+        let calls = participant.calls();
+        let paths: Vec<_> = calls.iter().filter(of_gid).map(|call| call.path.as_str()).collect();
+        assert_eq!(paths, [format!("{op}-02"), format!("{op}-01")]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_whose_registration_was_accepted_is_carried_along_and_no_other_is() {
     let (escrow, participant) = (Coordinator::start().await, Participant::start().await);
