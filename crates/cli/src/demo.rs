@@ -157,12 +157,23 @@ impl Home {
 }
 
 fn print_kept(out: &mut impl Write, dir: &Path, report: &DemoReport) -> std::io::Result<()> {
+    // As it was called: who ran it from a build has no `escrow` in the path.
+    let escrow = shell_word(&std::env::args().next().unwrap_or_else(|| "escrow".to_owned()));
     writeln!(out, "\nThe databases are kept in {}. To look at the coordinator's records:", dir.display())?;
-    writeln!(out, "  escrow serve --data {}", dir.join(coordinator::DATA).display())?;
+    writeln!(out, "  {escrow} serve --data {}", shell_word(&dir.join(coordinator::DATA).to_string_lossy()))?;
     if let Some(gid) = &report.example_gid {
-        writeln!(out, "  escrow tx show {gid}")?;
+        writeln!(out, "  {escrow} tx show {gid}")?;
     }
     Ok(())
+}
+
+/// The text as a shell takes it for one word.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +181,12 @@ mod tests {
     use escrow_payments::demo::kills_planned;
 
     use super::*;
+
+    #[test]
+    fn a_directory_with_a_space_is_still_one_word() {
+        assert_eq!(shell_word("/tmp/kept-1"), "/tmp/kept-1");
+        assert_eq!(shell_word("/tmp/it's kept"), r"'/tmp/it'\''s kept'");
+    }
 
     #[test]
     fn the_help_states_the_rates_in_force() {

@@ -62,8 +62,8 @@ fn kept_records_can_be_opened_and_looked_at_as_the_demo_says() {
     assert_eq!(run.status.code(), Some(0), "{report}\n{}", text(&run.stderr));
     assert!(keep.join("pay_order.db").exists());
 
-    let data = command_line(&report, "escrow serve --data ");
-    let gid = command_line(&report, "escrow tx show ");
+    let data = command_line(&report, "serve --data ");
+    let gid = command_line(&report, "tx show ");
     let (_coordinator, url) = serve(Path::new(&data)).unwrap();
     let shown = escrow().args(["tx", "show", &gid, "--server", &url]).output().unwrap();
     assert!(shown.status.success(), "{}", text(&shown.stderr));
@@ -127,10 +127,11 @@ fn an_interrupted_demo_removes_its_databases() {
     }
 }
 
-/// What follows `command` on the line that shows it.
+/// What follows `command` of this executable on the line that shows it.
 fn command_line(report: &str, command: &str) -> String {
-    let found = report.lines().find_map(|line| line.trim().strip_prefix(command));
-    found.unwrap_or_else(|| panic!("no {command:?} in:\n{report}")).to_owned()
+    let start = format!("{} {command}", env!("CARGO_BIN_EXE_escrow"));
+    let found = report.lines().find_map(|line| line.trim().strip_prefix(&start));
+    found.unwrap_or_else(|| panic!("no {start:?} in:\n{report}")).to_owned()
 }
 
 /// A coordinator that is killed when the test is over.
