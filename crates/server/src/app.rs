@@ -18,6 +18,7 @@ use crate::config::HttpConfig;
 use crate::large::Large;
 use crate::metrics::{self, Metrics};
 use crate::routes::{Found, Route, find};
+use crate::sizes::Sizes;
 use crate::topics::Topics;
 use crate::{dtm, guard};
 
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) http: HttpConfig,
+    pub(crate) sizes: Sizes,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) large: Large,
     pub(crate) topics: Topics,
@@ -79,11 +81,11 @@ impl App {
         let query = head.uri.query().unwrap_or_default();
         let reply = match route {
             Route::NewGid => dtm::new_gid(),
-            Route::Prepare => dtm::prepare(coordinator, head.headers, self.read(body).await?).await?,
-            Route::Submit => dtm::submit(coordinator, head.headers, self.read(body).await?).await?,
+            Route::Prepare => dtm::prepare(coordinator, &self.sizes, head.headers, self.read(body).await?).await?,
+            Route::Submit => dtm::submit(coordinator, &self.sizes, head.headers, self.read(body).await?).await?,
             Route::Abort => dtm::abort(coordinator, self.read(body).await?).await?,
             Route::RegisterBranch | Route::RegisterTccBranch | Route::RegisterXaBranch => {
-                dtm::register(coordinator, self.read(body).await?).await?
+                dtm::register(coordinator, &self.sizes, self.read(body).await?).await?
             }
             Route::ForceStop => dtm::force_stop(coordinator, self.read(body).await?).await?,
             Route::ResetNextCronTime => dtm::retry_now(coordinator, self.read(body).await?).await?,

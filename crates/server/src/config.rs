@@ -10,15 +10,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use escrow_engine::EngineConfig;
-use escrow_txn::Defaults;
+use escrow_txn::{Defaults, limits};
 use escrow_wire::dtm;
 use http::Uri;
 use http::uri::Scheme;
 
 use crate::codes::Code;
+use crate::sizes::Sizes;
 
 pub use load::{ConfigFile, Sources};
-pub use raw::{DEFAULT_TOML, RawAlert, RawConfig, RawDrive, RawHttp, RawLog, RawTransactions};
+pub use raw::{DEFAULT_TOML, RawAlert, RawConfig, RawDrive, RawHttp, RawLimits, RawLog, RawTransactions};
 
 /// Bytes of a MiB.
 const MIB: usize = 1024 * 1024;
@@ -38,6 +39,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What clients may do to connections.
     pub http: HttpConfig,
+    /// How large a transaction may be.
+    pub sizes: Sizes,
     /// How to drive. The owner is not set here but by the start.
     pub engine: EngineConfig,
     /// Who is told of operations in trouble; `None`: nobody.
@@ -185,10 +188,24 @@ impl TryFrom<RawConfig> for Config {
             shutdown_grace: seconds("shutdown_grace_seconds", raw.shutdown_grace_seconds, 0..=3600)?,
             log: log(&raw.log)?,
             http: http(&raw.http)?,
+            sizes: sizes(&raw.limits)?,
             engine: engine(&raw.transactions, &raw.drive)?,
             alert: alert(&raw.alert)?,
         })
     }
+}
+
+fn sizes(raw: &RawLimits) -> Result<Sizes, ConfigError> {
+    // What the rules allow is the most that a setting may.
+    let up_to = |name, value, max: usize| count(name, value, 1..=max as u64);
+    Ok(Sizes {
+        id_chars_max: up_to("limits.id_chars_max", raw.id_chars_max, limits::ID_CHARS_MAX)?,
+        steps_max: up_to("limits.steps_max", raw.steps_max, limits::BRANCHES_MAX)?,
+        url_bytes_max: up_to("limits.url_bytes_max", raw.url_bytes_max, limits::URL_BYTES_MAX)?,
+        payload_bytes_max: up_to("limits.payload_bytes_max", raw.payload_bytes_max, limits::PAYLOAD_BYTES_MAX)?,
+        payloads_bytes_max: up_to("limits.payloads_bytes_max", raw.payloads_bytes_max, limits::PAYLOADS_BYTES_MAX)?,
+        branch_headers_max: up_to("limits.branch_headers_max", raw.branch_headers_max, limits::BRANCH_HEADERS_MAX)?,
+    })
 }
 
 fn log(raw: &RawLog) -> Result<LogConfig, ConfigError> {

@@ -14,6 +14,7 @@ use crate::answer::{self, ApiError, Asked};
 use crate::body::Body;
 use crate::gid;
 use crate::large::Large;
+use crate::sizes::Sizes;
 
 /// The operator of a forced stop whose request names none.
 const NAMELESS_OPERATOR: &str = "dtm api";
@@ -28,14 +29,26 @@ pub(crate) fn new_gid() -> Reply {
     Reply::new_gid(&gid::new_gid())
 }
 
-pub(crate) async fn prepare(coordinator: &Coordinator, headers: HeaderMap, body: Body) -> Result<Reply, ApiError> {
+pub(crate) async fn prepare(
+    coordinator: &Coordinator,
+    sizes: &Sizes,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Reply, ApiError> {
     let begin = decode_begin(headers, body).await?;
+    sizes.check_begin(&begin)?;
     coordinator.prepare(begin).await.map_err(|error| ApiError::of_request(Asked::Prepare, &error))?;
     Ok(Reply::success())
 }
 
-pub(crate) async fn submit(coordinator: &Coordinator, headers: HeaderMap, body: Body) -> Result<Reply, ApiError> {
+pub(crate) async fn submit(
+    coordinator: &Coordinator,
+    sizes: &Sizes,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Reply, ApiError> {
     let begin = decode_begin(headers, body).await?;
+    sizes.check_begin(&begin)?;
     let receipt = coordinator.submit(begin).await.map_err(|error| ApiError::of_request(Asked::Submit, &error))?;
     Ok(answer::submitted(&receipt))
 }
@@ -46,8 +59,9 @@ pub(crate) async fn abort(coordinator: &Coordinator, body: Body) -> Result<Reply
     Ok(answer::aborted(&receipt))
 }
 
-pub(crate) async fn register(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+pub(crate) async fn register(coordinator: &Coordinator, sizes: &Sizes, body: Body) -> Result<Reply, ApiError> {
     let registration = body.decode(dtm::decode_registration).await?;
+    sizes.check_registration(&registration)?;
     coordinator.register(registration).await.map_err(|error| ApiError::of_request(Asked::Register, &error))?;
     Ok(Reply::success())
 }

@@ -19,6 +19,7 @@ mod body;
 mod guard;
 mod large;
 mod routes;
+mod sizes;
 
 mod dtm;
 mod gid;
@@ -35,3 +36,4 @@ pub use codes::error_codes;
 pub use config::Config;
 pub use epoch::EpochError;
 pub use server::{ServeError, Server, StartError};
+pub use sizes::Sizes;

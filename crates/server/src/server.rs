@@ -114,7 +114,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, data, allowed_hosts, shutdown_grace, http, engine, alert, log: _ } = config;
+        let Config { listen, data, allowed_hosts, shutdown_grace, http, sizes, engine, alert, log: _ } = config;
         let http = descriptors::keep_some_back(http);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(data.clone(), Arc::clone(&clock)).await?;
@@ -139,7 +139,8 @@ impl Server {
         );
         let connections = metrics.connections();
         let large = Large::new(http.large_bytes_max);
-        let app = App { coordinator: coordinator.clone(), metrics, http: http.clone(), allowed_hosts, large, topics };
+        let app =
+            App { coordinator: coordinator.clone(), metrics, http: http.clone(), sizes, allowed_hosts, large, topics };
         let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
         tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
         Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store, _alerting: alerting })

@@ -15,6 +15,7 @@ pub struct RawConfig {
     pub log: RawLog,
     pub http: RawHttp,
     pub transactions: RawTransactions,
+    pub limits: RawLimits,
     pub drive: RawDrive,
     pub alert: RawAlert,
 }
@@ -46,6 +47,19 @@ pub struct RawHttp {
     pub headers_max: u64,
     pub url_bytes_max: u64,
     pub body_bytes_max: u64,
+}
+
+/// The section `limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RawLimits {
+    pub id_chars_max: u64,
+    pub steps_max: u64,
+    pub url_bytes_max: u64,
+    pub payload_bytes_max: u64,
+    pub payloads_bytes_max: u64,
+    pub branch_headers_max: u64,
 }
 
 /// The section `transactions`.

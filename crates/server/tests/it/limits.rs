@@ -208,3 +208,47 @@ async fn a_request_that_is_no_http_is_answered_400() {
     let smuggled = server.send(both + "GET /api/ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(!smuggled.body.contains("pong"), "{smuggled:?}");
 }
+
+#[tokio::test]
+async fn what_one_transaction_may_hold_can_be_set_lower() {
+    let settings = [
+        ("limits.id_chars_max", "4"),
+        ("limits.steps_max", "2"),
+        ("limits.url_bytes_max", "20"),
+        ("limits.payload_bytes_max", "5"),
+        ("limits.payloads_bytes_max", "6"),
+        ("limits.branch_headers_max", "1"),
+    ];
+    let server = TestServer::with(&settings).await;
+    let message = |gid: &str, url: &str, payloads: &[&str]| {
+        let steps: Vec<_> = payloads.iter().map(|_| json!({ "action": url })).collect();
+        json!({ "gid": gid, "trans_type": "msg", "steps": steps, "payloads": payloads, "query_prepared": "http://a/q" })
+    };
+    // At each limit, and one past it.
+    let (url, long_url) = ("http://a/45678901234", "http://a/456789012345");
+    let cases = [
+        (message("gid4", url, &["12345", "1"]), 200, ""),
+        (message("gid-5", url, &[]), 500, "invalid_gid"),
+        (message("a", url, &["", "", ""]), 413, "too_large"),
+        (message("b", long_url, &[""]), 413, "too_large"),
+        (message("c", url, &["123456"]), 413, "too_large"),
+        (message("d", url, &["12345", "12"]), 413, "too_large"),
+        (json!({ "gid": "e", "trans_type": "tcc", "branch_headers": { "a": "1", "b": "2" } }), 413, "too_large"),
+        (json!({ "gid": "tcc", "trans_type": "tcc", "branch_headers": { "a": "1" } }), 200, ""),
+    ];
+    for (body, status, code) in cases {
+        let reply = server.dtm("prepare", body.clone()).await;
+        assert_eq!((reply.status, reply.code()), (status, code), "{body}");
+    }
+    let register = |branch_id: &str, url: &str, data: &str| json!({ "gid": "tcc", "trans_type": "tcc", "branch_id": branch_id, "confirm": url, "cancel": url, "data": data });
+    let registrations = [
+        (register("0001", url, "12345"), 200, ""),
+        (register("00002", url, ""), 500, "invalid_branch_id"),
+        (register("2", long_url, ""), 413, "too_large"),
+        (register("3", url, "123456"), 413, "too_large"),
+    ];
+    for (body, status, code) in registrations {
+        let reply = server.dtm("registerBranch", body.clone()).await;
+        assert_eq!((reply.status, reply.code()), (status, code), "{body}");
+    }
+}
