@@ -31,6 +31,14 @@ pub enum OpenError {
         /// The lock file, which says that there has been one.
         lock: PathBuf,
     },
+    /// The write-ahead log is damaged: SQLite would drop commits that were acknowledged.
+    #[error("{path} is damaged at byte {offset}: opened as it is, commits that were acknowledged would be lost")]
+    LogDamaged {
+        /// The log.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+    },
     /// A newer version of this program has used the store.
     #[error(
         "{path} has schema version {found}; this program knows schemas up to {known}: start the version that wrote it"

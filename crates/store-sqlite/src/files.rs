@@ -1,13 +1,13 @@
 //! The files of a store, and the connections to them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::OpenError;
+use crate::{OpenError, wal};
 
 const DATABASE: &str = "escrow.db";
 const LOCK: &str = "escrow.lock";
@@ -26,6 +26,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The write-ahead log is cut to this length when it starts over: a burst does not occupy the disk for ever.
 const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+/// The write-ahead log is read in pieces of this size when it is checked.
+const LOG_READ_BYTES: usize = 1024 * 1024;
 
 /// The writer's page cache.
 const CACHE_KIB: i64 = 64 * 1024;
@@ -77,10 +80,9 @@ impl Files {
         // A process that was killed in the middle of a commit leaves bytes that can be read and are not on the disk yet.
         // What is read must be durable, so they are made so, before anything is read.
         let wal = dir.join(format!("{DATABASE}-wal"));
-        match File::open(&wal) {
-            Ok(file) => file.sync_all().map_err(io_error(&wal))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(OpenError::Io { path: wal, source }),
+        if let Some(log) = open_existing(&wal)? {
+            log.sync_all().map_err(io_error(&wal))?;
+            check_log(&wal, &log, &dir.join(format!("{DATABASE}-shm")))?;
         }
         sync_dir(dir).map_err(io_error(dir))?;
         Ok(Self { database, lock, dir: locked_dir })
@@ -190,6 +192,28 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => sync_dir(Path::new(".")),
+    }
+}
+
+fn open_existing(path: &Path) -> Result<Option<File>, OpenError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Refuses a write-ahead log that SQLite would read only a part of.
+fn check_log(path: &Path, log: &File, index_path: &Path) -> Result<(), OpenError> {
+    let mut index = Vec::new();
+    if let Some(file) = open_existing(index_path)? {
+        let read = file.take(wal::INDEX_BYTES).read_to_end(&mut index);
+        read.map_err(|source| OpenError::Io { path: index_path.to_owned(), source })?;
+    }
+    match wal::damage(&mut BufReader::with_capacity(LOG_READ_BYTES, log), &index) {
+        Ok(None) => Ok(()),
+        Ok(Some(offset)) => Err(OpenError::LogDamaged { path: path.to_owned(), offset }),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
     }
 }
 

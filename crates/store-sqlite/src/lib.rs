@@ -40,6 +40,7 @@ mod settings;
 mod stats;
 mod timers;
 mod tuning;
+mod wal;
 mod writer;
 
 pub use error::OpenError;

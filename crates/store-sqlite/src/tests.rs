@@ -12,6 +12,7 @@ mod files;
 mod gate;
 mod housekeeping;
 mod queue;
+mod torn_log;
 
 mod conformance {
     use super::Sqlite;
