@@ -183,7 +183,7 @@ impl Store for SqliteStore {
 
     async fn list(&self, query: &ListQuery) -> Result<Page<TxnSummary>, StoreError> {
         let query = query.clone();
-        self.readers.read(move |connection| list::list(connection, &query)).await
+        self.readers.read_long(move |connection| list::list(connection, &query)).await
     }
 
     async fn purge(&self, final_before: Timestamp, limit: NonZeroU32) -> Result<u32, StoreError> {

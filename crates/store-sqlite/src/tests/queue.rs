@@ -37,3 +37,32 @@ async fn a_change_larger_than_the_queue_gets_through() {
     big.def.custom_data = "x".repeat(100_000);
     big.create(&*subject.store()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_take_long_leave_room_for_transactions_that_go_on() {
+    let subject = Sqlite::tuned(Tuning::default());
+    let store = subject.store();
+    sample("a").create(&*store).await;
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (gates, lists): (Vec<_>, Vec<_>) = (0..8)
+        .map(|_| {
+            let (store, begun) = (Arc::clone(&store), begun.clone());
+            let (gate, opened) = std::sync::mpsc::channel::<()>();
+            let list = move |_: &Connection| -> Result<(), StoreError> {
+                begun.send(()).unwrap();
+                let _ = opened.recv();
+                Ok(())
+            };
+            (gate, tokio::spawn(async move { store.readers.read_long(list).await }))
+        })
+        .unzip();
+    begins.recv().await.unwrap();
+    begins.recv().await.unwrap();
+    let stored = gid("a");
+    let loaded = tokio::time::timeout(std::time::Duration::from_secs(10), store.load(&stored)).await;
+    assert!(loaded.unwrap().unwrap().is_some());
+    drop(gates);
+    for list in lists {
+        list.await.unwrap().unwrap();
+    }
+}
