@@ -32,6 +32,7 @@ pub fn violations(ending: &Ending) -> Vec<String> {
         }
     };
     expect(!ending.told.begun || ending.status.is_some(), "was acknowledged and is gone");
+    expect(!ending.told.gid_reused, "another transaction was accepted under its gid");
     let waits_for_its_initiator = ending.status == Some(Status::Prepared) && ending.case.pattern == Pattern::Saga;
     match ending.status {
         None => expect(ending.books.iter().all(|b| b.posted == 0), "is unknown and has effects"),

@@ -12,6 +12,7 @@ use escrow_txn::{
 
 use crate::network::Network;
 use crate::participants::Key;
+use crate::sights::Sight;
 
 /// How often a client repeats a request whose outcome it does not know.
 const REPEATS_MAX: u32 = 20;
@@ -36,6 +37,8 @@ pub struct Told {
     pub goes_forward: bool,
     /// An operator's force was acknowledged.
     pub stopped: bool,
+    /// Another transaction was accepted under the same gid.
+    pub gid_reused: bool,
 }
 
 /// One transaction as its client means it.
@@ -68,9 +71,10 @@ impl Clients {
         let gid = Gid::parse(format!("t{index}")).expect("a short text");
         let pattern = [Pattern::Saga, Pattern::Saga, Pattern::Tcc, Pattern::Xa, Pattern::Message][weather.below(5)];
         let branches: Vec<_> = (0..1 + weather.below(3)).map(|step| branch(&gid, step)).collect();
+        let refusals_per_mille = if weather.chance(150) { 600 } else { 80 };
         for branch in &branches {
             let key: Key = (gid.to_string(), branch.id.to_string());
-            if weather.chance(100) {
+            if weather.chance(refusals_per_mille) {
                 self.network.participants(|p| p.refuse(key.clone()));
             }
             if weather.chance(100) {
@@ -131,6 +135,27 @@ impl Clients {
             }
         } else if self.network.weather.chance(50) {
             self.submit(&begin).await;
+        } else if self.network.weather.chance(100) {
+            self.reuse_gid(begin).await;
+        }
+    }
+
+    /// Another transaction under a gid that is taken, if the first one is known to have been begun.
+    async fn reuse_gid(&self, begin: Begin) {
+        let begun = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&begin.gid).is_some_and(|t| t.begun);
+        if !begun {
+            return;
+        }
+        let mut other = begin;
+        other.branches.iter_mut().for_each(|branch| branch.payload = Bytes::from_static(b"another"));
+        let told = self.request(|c| {
+            let other = other.clone();
+            async move { c.submit(other).await }
+        });
+        match told.await {
+            Some(Ok(_)) => self.tell(&other.gid, |t| t.gid_reused = true),
+            Some(Err(_)) => self.network.sights.saw(Sight::GidReuseRefused),
+            None => {}
         }
     }
 
@@ -162,6 +187,9 @@ impl Clients {
         }
         let mut all_done = true;
         for branch in branches {
+            if self.network.weather.chance(50) {
+                tokio::time::sleep(self.network.weather.millis(8_000)).await; // Held up; its time may run out.
+            }
             if !declared && !self.register(&begin, &branch).await {
                 all_done = false;
                 break;
@@ -210,7 +238,11 @@ impl Clients {
             let registration = registration.clone();
             async move { c.register(registration).await }
         });
-        told.await.is_some_and(|r| r.is_ok())
+        let told = told.await;
+        if matches!(&told, Some(Err(error)) if error.status().is_some()) {
+            self.network.sights.saw(Sight::LateRegistration);
+        }
+        told.is_some_and(|r| r.is_ok())
     }
 
     async fn submit(&self, begin: &Begin) {
@@ -219,12 +251,24 @@ impl Clients {
             async move { c.submit(begin).await }
         });
         match told.await {
-            Some(Ok(receipt)) => self.tell(&begin.gid, |t| {
-                t.begun = true;
-                t.submitted = true;
-                t.note(&receipt);
-            }),
-            Some(Err(error)) => self.tell(&begin.gid, |t| t.note_conflict(error.status())),
+            Some(Ok(receipt)) => {
+                match &receipt {
+                    Receipt::Accepted => {}
+                    Receipt::Ended { .. } => self.network.sights.saw(Sight::ResultHeard),
+                    Receipt::Waiting { .. } => self.network.sights.saw(Sight::WaitHeard),
+                }
+                self.tell(&begin.gid, |t| {
+                    t.begun = true;
+                    t.submitted = true;
+                    t.note(&receipt);
+                });
+            }
+            Some(Err(error)) => {
+                if matches!(error.status(), Some(Status::Aborting | Status::Aborted)) {
+                    self.network.sights.saw(Sight::LateSubmit);
+                }
+                self.tell(&begin.gid, |t| t.note_conflict(error.status()));
+            }
             None => {}
         }
     }
@@ -258,6 +302,9 @@ impl Clients {
             let coordinator = self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(coordinator) = coordinator.filter(|_| !self.network.weather.fault()) {
                 let answer = ask(coordinator).await;
+                if matches!(answer, Err(RequestError::Overloaded { .. })) {
+                    self.network.sights.saw(Sight::Shed);
+                }
                 let definite = !matches!(
                     answer,
                     Err(RequestError::Interrupted { .. }

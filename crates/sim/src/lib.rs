@@ -18,8 +18,10 @@ mod participants;
 mod storm;
 
 pub mod audit;
+mod sights;
 mod weather;
 
 pub use run::{Report, simulate};
+pub use sights::Sight;
 pub use storm::CrashPoint;
 pub use weather::{Mutation, Plan, Weather};

@@ -10,6 +10,7 @@ use escrow_txn::{BranchOp, BranchOutcome};
 use tokio::sync::oneshot;
 
 use crate::participants::{Key, Participants};
+use crate::sights::{Sight, Sights};
 use crate::storm::Storm;
 use crate::weather::{Mutation, Weather};
 
@@ -20,13 +21,16 @@ const LATE_MILLIS_MAX: u64 = 20_000;
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) weather: Weather,
+    pub(crate) sights: Sights,
     participants: Arc<Mutex<Participants>>,
     calls: Arc<AtomicU64>,
 }
 
 impl Network {
     pub(crate) fn new(weather: Weather) -> Self {
-        Self { weather, participants: Arc::default(), calls: Arc::default() }
+        let sights = Sights::default();
+        let participants = Arc::new(Mutex::new(Participants::new(sights.clone())));
+        Self { weather, sights, participants, calls: Arc::default() }
     }
 
     pub(crate) fn participants<T>(&self, f: impl FnOnce(&mut Participants) -> T) -> T {
@@ -56,8 +60,12 @@ impl Network {
                 BranchOp::CheckBack => p.check_back(&key.0),
                 _ => p.handle(&key, op),
             });
-            if !reply_lost {
-                let _ = reply.send(outcome);
+            if late.is_some() {
+                network.sights.saw(Sight::LateRequest);
+            }
+            let is_heard = !reply_lost && reply.send(outcome).is_ok();
+            if !is_heard && outcome == BranchOutcome::Done {
+                network.sights.saw(Sight::ReplyLost);
             }
         });
         match tokio::time::timeout(timeout, answer).await {
@@ -81,8 +89,12 @@ impl BranchCaller for Caller {
         self.storm.before_call(self.life).await;
         self.network.calls.fetch_add(1, Ordering::Relaxed);
         let branch = call.branch.as_ref().map_or("00", |b| b.as_str()).to_owned();
-        let mut outcome = self.network.ask((call.gid.to_string(), branch), call.op, call.timeout).await;
+        let key = (call.gid.to_string(), branch);
+        let mut outcome = self.network.ask(key.clone(), call.op, call.timeout).await;
         self.storm.after_call(self.life).await;
+        if (call.op, outcome) == (BranchOp::Action, BranchOutcome::Done) {
+            self.network.participants(|p| p.hear(key));
+        }
         if self.mutation == Some(Mutation::UnknownIsRefused) && outcome == BranchOutcome::Unknown {
             outcome = BranchOutcome::Refused;
         }

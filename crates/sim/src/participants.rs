@@ -4,17 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use escrow_txn::{BranchOp, BranchOutcome};
 
+use crate::sights::{Sight, Sights};
+
 /// One branch of one transaction, by gid and branch id.
 pub(crate) type Key = (String, String);
 
 /// All participants of the world.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Participants {
+    sights: Sights,
     books: BTreeMap<Key, Book>,
     /// Business decisions: these branches refuse what can be refused.
     refusing: BTreeSet<Key>,
     /// How often these branches still answer *in progress*.
     busy: BTreeMap<Key, u32>,
+    /// Actions of whose success the coordinator has heard.
+    heard: BTreeSet<Key>,
+    /// Refused actions, by gid.
+    refused: BTreeMap<String, BTreeSet<String>>,
     /// Barrier rows of the initiators' local transactions: whether it committed.
     local: BTreeMap<String, bool>,
     /// What was seen to be impossible.
@@ -37,6 +44,24 @@ pub struct Book {
 }
 
 impl Participants {
+    pub(crate) fn new(sights: Sights) -> Self {
+        Self {
+            sights,
+            books: BTreeMap::new(),
+            refusing: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            local: BTreeMap::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    /// The coordinator has heard that this action is done.
+    pub(crate) fn hear(&mut self, key: Key) {
+        self.heard.insert(key);
+    }
+
     pub(crate) fn refuse(&mut self, key: Key) {
         self.refusing.insert(key);
     }
@@ -60,15 +85,27 @@ impl Participants {
         if let Some(origin) = origin(op) {
             let origin_is_new = book.rows.insert(origin);
             let first = book.rows.insert(op);
-            if first && !origin_is_new {
-                book.undo(op);
+            match (first, origin_is_new) {
+                (true, true) => self.sights.saw(Sight::EmptyUndo),
+                (true, false) => {
+                    book.undo(op);
+                    if op == BranchOp::Compensate && !self.heard.contains(key) {
+                        self.sights.saw(Sight::UnknownUndone);
+                    }
+                }
+                (false, _) => {}
             }
             return BranchOutcome::Done; // Undone, nothing to undo, or a repeat.
         }
         if book.rows.contains(&op) {
+            self.sights.saw(book.why_kept_out(op));
             return BranchOutcome::Done; // A repeat, or late: its undo came first and took the row.
         }
         if refuses {
+            let refused = self.refused.entry(key.0.clone()).or_default();
+            if op == BranchOp::Action && refused.insert(key.1.clone()) && refused.len() == 2 {
+                self.sights.saw(Sight::TwoRefusals);
+            }
             return BranchOutcome::Refused; // Rolled back, barrier row included.
         }
         book.rows.insert(op);
@@ -94,6 +131,15 @@ impl Participants {
 }
 
 impl Book {
+    /// The row of this forward operation is taken.
+    fn why_kept_out(&self, op: BranchOp) -> Sight {
+        match op {
+            _ if self.rows.iter().any(|undo| origin(*undo) == Some(op)) => Sight::LateForward,
+            BranchOp::Confirm | BranchOp::Commit => Sight::DuplicateConfirm,
+            _ => Sight::DuplicateForward,
+        }
+    }
+
     fn forward(&mut self, op: BranchOp) -> bool {
         match op {
             BranchOp::Try | BranchOp::Prepare => self.held += 1,

@@ -1,10 +1,12 @@
 //! One simulation from its first request to its verdict.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use escrow_engine::{Coordinator, EngineConfig, NoTopics, Silent};
+use escrow_engine::{Coordinator, EngineConfig, NoTopics};
 use escrow_store::memory::MemoryStore;
 use escrow_store::{Clock, ListQuery, OwnerEpoch};
 use escrow_txn::{Defaults, Status, Timestamp};
@@ -14,12 +16,16 @@ use tokio::time::Instant;
 use crate::audit::{self, Ending};
 use crate::clients::{Case, Clients};
 use crate::network::{Caller, Network};
+use crate::sights::Sight;
 use crate::storm::{Storm, StormyStore};
 use crate::weather::{Plan, Weather};
 
 /// How long everything may take to come to an end once the weather is clear.
 const QUIET_WITHIN: Duration = Duration::from_secs(600);
 const DOWN_MILLIS_MAX: u64 = 2_000;
+const SET_BACK_MILLIS_MAX: u64 = 5_000;
+/// So few transactions are active at once where there is little room.
+const CROWDED: usize = 4;
 
 /// What one simulation came to.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub struct Report {
     pub commits: u64,
     /// Calls of coordinators.
     pub calls: u64,
+    /// What it came across, and how often.
+    pub sights: BTreeMap<Sight, u64>,
     /// How much time passed in the simulated world.
     pub simulated: Duration,
 }
@@ -48,15 +56,23 @@ pub fn simulate(plan: &Plan) -> std::io::Result<Report> {
     Ok(runtime.block_on(async { World::new(plan).run().await }))
 }
 
-/// The paused clock of the simulation.
+/// The paused clock of the simulation. An operating system sets its clock now and then, back too.
 struct PausedClock {
     start: Instant,
+    behind_ms: AtomicU64,
+}
+
+impl PausedClock {
+    fn set_back(&self, by: Duration) {
+        self.behind_ms.fetch_add(u64::try_from(by.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
 }
 
 impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
+        let behind = Duration::from_millis(self.behind_ms.load(Ordering::Relaxed));
         // Not zero, so that a time that was never set cannot pass for one that was.
-        Timestamp::from_micros(1_000_000_000_000).plus(self.start.elapsed())
+        Timestamp::from_micros(1_000_000_000_000).plus(self.start.elapsed().saturating_sub(behind))
     }
 }
 
@@ -66,20 +82,22 @@ struct World {
     network: Network,
     storm: Storm,
     clients: Clients,
+    active_max: usize,
     start: Instant,
 }
 
 impl World {
     fn new(plan: &Plan) -> Self {
         let start = Instant::now();
-        let clock = Arc::new(PausedClock { start });
+        let clock = Arc::new(PausedClock { start, behind_ms: AtomicU64::new(0) });
         let weather = Weather::new(plan);
         let network = Network::new(weather.clone());
         let crashes_max = weather.below(5) as u64;
         let disk = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        let storm = Storm::new(weather, plan.crash_at, crashes_max, disk);
+        let active_max = if weather.chance(200) { CROWDED } else { EngineConfig::default().active_max };
+        let storm = Storm::new(weather, network.sights.clone(), plan.crash_at, crashes_max, disk);
         let clients = Clients::new(network.clone());
-        Self { plan: plan.clone(), clock, network, storm, clients, start }
+        Self { plan: plan.clone(), clock, network, storm, clients, active_max, start }
     }
 
     async fn run(self) -> Report {
@@ -104,11 +122,13 @@ impl World {
     }
 
     fn start_coordinator(&self) {
+        self.storm.begin();
         let life = self.storm.life();
         let config = EngineConfig {
             owner: OwnerEpoch(life),
             defaults: Defaults { retry_cap: Duration::from_secs(8), ..Defaults::default() },
             retention: None,
+            active_max: self.active_max,
             ..EngineConfig::default()
         };
         let weather = self.network.weather.clone();
@@ -120,7 +140,7 @@ impl World {
             Arc::clone(&self.clock) as Arc<dyn Clock>,
             Arc::new(caller),
             Arc::new(NoTopics),
-            Arc::new(Silent),
+            Arc::new(self.network.sights.clone()),
             Box::new(move || weather.share()),
         );
         *self.clients.coordinator.lock().unwrap_or_else(PoisonError::into_inner) = Some(coordinator);
@@ -133,6 +153,10 @@ impl World {
             crashed.shutdown(Duration::ZERO).await;
         }
         tokio::time::sleep(self.network.weather.millis(DOWN_MILLIS_MAX)).await;
+        if self.network.weather.fault() {
+            self.clock.set_back(self.network.weather.millis(SET_BACK_MILLIS_MAX));
+            self.network.sights.saw(Sight::ClockSetBack);
+        }
         self.start_coordinator();
     }
 
@@ -178,6 +202,7 @@ impl World {
             crashes: self.storm.crashes(),
             commits: self.storm.commits(),
             calls: self.network.calls(),
+            sights: self.network.sights.counted(),
             simulated: self.start.elapsed(),
         }
     }
@@ -186,7 +211,11 @@ impl World {
         let told = self.clients.told.lock().unwrap_or_else(PoisonError::into_inner).get(&case.gid).cloned();
         let status = match self.coordinator() {
             Some(coordinator) => match coordinator.query(&case.gid).await {
-                Ok(txn) => txn.map(|t| t.value.progress.status),
+                Ok(txn) => txn.map(|t| {
+                    let progress = &t.value.progress;
+                    progress.reason.iter().for_each(|reason| self.network.sights.saw_reason(reason));
+                    progress.status
+                }),
                 Err(_) => None,
             },
             None => None,

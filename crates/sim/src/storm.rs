@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use escrow_store::memory::MemoryStore;
@@ -12,8 +13,16 @@ use escrow_store::{
 };
 use escrow_txn::{Gid, Reach, Timestamp, Txn};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
+use crate::sights::{Sight, Sights};
 use crate::weather::{Mutation, Weather};
+
+/// How long a claim may be on its way.
+const CLAIM_MILLIS_MAX: u64 = 2_000;
+
+/// How long a coordinator is taken to be busy with what another one left.
+const RECOVERY: Duration = Duration::from_millis(200);
 
 /// A place at which the coordinator crashes: the n-th commit or call of the whole simulation, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +41,7 @@ pub enum CrashPoint {
 #[derive(Clone)]
 pub(crate) struct Storm {
     weather: Weather,
+    sights: Sights,
     only: Option<CrashPoint>,
     state: Arc<State>,
 }
@@ -42,23 +52,37 @@ struct State {
     commits: AtomicU64,
     calls: AtomicU64,
     crashed: Notify,
+    /// When the present life began.
+    began_at: Mutex<Instant>,
     crashes: AtomicU64,
     crashes_max: AtomicU64,
     disk: Mutex<MemoryStore>,
 }
 
 impl Storm {
-    pub(crate) fn new(weather: Weather, only: Option<CrashPoint>, crashes_max: u64, disk: MemoryStore) -> Self {
+    pub(crate) fn new(
+        weather: Weather,
+        sights: Sights,
+        only: Option<CrashPoint>,
+        crashes_max: u64,
+        disk: MemoryStore,
+    ) -> Self {
         let state = State {
             life: AtomicU64::new(1),
             commits: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             crashed: Notify::new(),
+            began_at: Mutex::new(Instant::now()),
             crashes: AtomicU64::new(0),
             crashes_max: AtomicU64::new(crashes_max),
             disk: Mutex::new(disk),
         };
-        Self { weather, only, state: Arc::new(state) }
+        Self { weather, sights, only, state: Arc::new(state) }
+    }
+
+    /// The next life begins.
+    pub(crate) fn begin(&self) {
+        *self.state.began_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     pub(crate) fn life(&self) -> u64 {
@@ -99,6 +123,7 @@ impl Storm {
     /// Never returns to a coordinator that has crashed.
     async fn maybe_crash(&self, life: u64, point: CrashPoint) {
         if self.life() == life && self.strikes(point) {
+            self.see(life, point);
             self.state.crashes.fetch_add(1, Ordering::Relaxed);
             self.state.life.fetch_add(1, Ordering::Relaxed);
             let mut disk = self.state.disk.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,6 +133,19 @@ impl Storm {
         }
         if self.life() != life {
             std::future::pending::<()>().await;
+        }
+    }
+
+    fn see(&self, life: u64, point: CrashPoint) {
+        self.sights.saw(match point {
+            CrashPoint::BeforeCommit(_) => Sight::WriteLost,
+            CrashPoint::AfterCommit(_) => Sight::WriteUnheard,
+            CrashPoint::BeforeCall(_) => Sight::CallLost,
+            CrashPoint::AfterCall(_) => Sight::AnswerLost,
+        });
+        let began_at = *self.state.began_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if life > 1 && began_at.elapsed() < RECOVERY {
+            self.sights.saw(Sight::CrashInRecovery);
         }
     }
 
@@ -192,7 +230,11 @@ impl Store for StormyStore {
     }
 
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
-        self.inner.claim_due(owner, limit).await
+        let claimed = self.inner.claim_due(owner, limit).await;
+        // What was claimed may be moved on by others before its driver has it.
+        let on_its_way = if self.storm.weather.fault() { CLAIM_MILLIS_MAX } else { 3 };
+        tokio::time::sleep(self.storm.weather.millis(on_its_way)).await;
+        claimed
     }
 
     async fn release(&self, gid: &Gid, due_at: Timestamp) {

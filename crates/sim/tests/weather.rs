@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use escrow_sim::{CrashPoint, Mutation, Plan, Report, simulate};
+use escrow_sim::{CrashPoint, Mutation, Plan, Report, Sight, simulate};
 use escrow_txn::Status;
 
 const SEEDS: u64 = 500;
@@ -23,9 +23,11 @@ fn assert_clean(plan: &Plan) -> Report {
 fn no_seed_violates_an_invariant() {
     let mut ends: BTreeMap<Option<Status>, u32> = BTreeMap::new();
     let mut crashes = 0;
+    let mut sights: BTreeMap<Sight, u64> = BTreeMap::new();
     for seed in 0..SEEDS {
         let report = assert_clean(&Plan::of_seed(seed));
         crashes += report.crashes;
+        report.sights.into_iter().for_each(|(sight, times)| *sights.entry(sight).or_default() += times);
         for (_, status) in report.history {
             *ends.entry(status).or_default() += 1;
         }
@@ -37,6 +39,9 @@ fn no_seed_violates_an_invariant() {
         assert!(share * 10 >= total, "fewer than a tenth of the transactions ended {status:?}: {ends:?}");
     }
     assert!(crashes >= SEEDS, "only {crashes} crashes in {SEEDS} seeds");
+    for sight in Sight::ALL {
+        assert!(sights.get(sight).is_some_and(|&times| times >= 5), "hardly ever came across {sight:?}: {sights:?}");
+    }
 }
 
 #[test]
@@ -44,8 +49,8 @@ fn the_same_seed_gives_the_same_history() {
     for seed in 0..20 {
         let (one, two) = (run(&Plan::of_seed(seed)), run(&Plan::of_seed(seed)));
         assert_eq!(
-            (one.history, one.commits, one.calls, one.simulated),
-            (two.history, two.commits, two.calls, two.simulated),
+            (one.history, one.commits, one.calls, one.sights, one.simulated),
+            (two.history, two.commits, two.calls, two.sights, two.simulated),
             "seed {seed}"
         );
     }
