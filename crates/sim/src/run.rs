@@ -190,6 +190,7 @@ impl World {
 
     async fn report(&self, cases: Vec<Case>) -> Report {
         let mut violations = self.network.participants(|p| p.broken.clone());
+        violations.extend(self.storm.violations());
         let mut history = Vec::new();
         for case in cases {
             let ending = self.ending(case).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use escrow_store::memory::MemoryStore;
 use escrow_store::{
-    Change, Claimed, CommitError, Created, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError, TxnSummary, Version,
-    Versioned,
+    Change, Claimed, CommitError, Created, Head, ListQuery, NewTxn, OwnerEpoch, Page, Store, StoreError, TxnSummary,
+    Version, Versioned,
 };
 use escrow_txn::{Gid, Reach, Timestamp, Txn};
 use tokio::sync::{Notify, mpsc};
@@ -57,6 +57,7 @@ struct State {
     crashes: AtomicU64,
     crashes_max: AtomicU64,
     disk: Mutex<MemoryStore>,
+    broken: Mutex<Vec<String>>,
 }
 
 impl Storm {
@@ -76,6 +77,7 @@ impl Storm {
             crashes: AtomicU64::new(0),
             crashes_max: AtomicU64::new(crashes_max),
             disk: Mutex::new(disk),
+            broken: Mutex::default(),
         };
         Self { weather, sights, only, state: Arc::new(state) }
     }
@@ -95,6 +97,15 @@ impl Storm {
 
     pub(crate) fn commits(&self) -> u64 {
         self.state.commits.load(Ordering::Relaxed)
+    }
+
+    /// What the store saw that must not be.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.state.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn broken(&self, what: String) {
+        self.state.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
     pub(crate) fn disk(&self) -> MemoryStore {
@@ -184,6 +195,14 @@ impl StormyStore {
         written
     }
 
+    /// Nobody prepares a saga here: whatever is not final has to be in flight, or due at some time, or a restart would not find
+    /// it.
+    fn must_be_found_again(&self, gid: &Gid, head: &Head) {
+        if !head.status.is_final() && head.owner.is_none() && head.next_run_at.is_none() {
+            self.storm.broken(format!("{gid} was stored where nobody looks: {head:?}"));
+        }
+    }
+
     fn forget(&self, mut txn: Versioned<Txn>) -> Versioned<Txn> {
         if self.mutation == Some(Mutation::ReachForgotten) {
             txn.value.progress.reach = Reach::none();
@@ -213,6 +232,7 @@ async fn write_promised(storm: Storm, inner: MemoryStore, life: u64, mut promise
 #[async_trait]
 impl Store for StormyStore {
     async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
+        self.must_be_found_again(&txn.gid, &txn.head);
         self.write(self.inner.create(txn)).await
     }
 
@@ -221,6 +241,7 @@ impl Store for StormyStore {
     }
 
     async fn commit(&self, change: Change) -> Result<Version, CommitError> {
+        self.must_be_found_again(&change.gid, &change.head);
         if self.mutation == Some(Mutation::EarlyAnswer) {
             let n = self.storm.state.commits.fetch_add(1, Ordering::Relaxed);
             self.storm.maybe_crash(self.life, CrashPoint::BeforeCommit(n)).await;
