@@ -11,6 +11,8 @@ pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
     /// Absolute path of the folder that holds the root `Cargo.toml`.
     pub(crate) workspace_root: String,
+    /// Absolute path of the folder that builds write to; it need not exist.
+    pub(crate) target_directory: String,
 }
 
 /// One package of the workspace.

@@ -59,7 +59,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let metadata = cargo::metadata()?;
     let root = Path::new(&metadata.workspace_root);
     let mut paths = BTreeSet::new();
-    collect_paths(root, root, &mut paths)?;
+    collect_paths(root, root, Path::new(&metadata.target_directory), &mut paths)?;
     let files = read_text_files(root, &paths)?;
 
     let mut findings = packages::check(&metadata, &files)?;
@@ -78,12 +78,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds every file below `folder`, as a path from `root`.
+/// Adds every file below `folder`, as a path from `root`, except what was built: `target` and other builds' folders.
 ///
 /// Walks the folders instead of asking git: a repository that came as an archive is checked as well.
-fn collect_paths(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) -> anyhow::Result<()> {
-    // Cargo marks its target folders with this standard tag, whatever they are called.
-    if folder.join("CACHEDIR.TAG").exists() {
+fn collect_paths(root: &Path, folder: &Path, target: &Path, paths: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    // The tag marks a cache, such as the target folder of another build. Cargo writes it only into a folder that it made
+    // itself, so its absence says nothing.
+    if folder == target || folder.join("CACHEDIR.TAG").exists() {
         return Ok(());
     }
     let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
@@ -96,7 +97,7 @@ fn collect_paths(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) -> an
         let path = entry.path();
         let kind = entry.file_type().with_context(|| format!("cannot look at {}", path.display()))?;
         if kind.is_dir() && is_ours(name) {
-            collect_paths(root, &path, paths)?;
+            collect_paths(root, &path, target, paths)?;
         } else if kind.is_file() {
             let relative = path.strip_prefix(root).context("a walk left its root")?;
             paths.insert(relative.to_string_lossy().replace('\\', "/"));
@@ -136,6 +137,19 @@ mod tests {
         assert!(is_ours(".ci"));
         assert!(!is_ours(".git"));
         assert!(!is_ours("escrow-data"));
+    }
+
+    #[test]
+    fn what_was_built_is_left_out_whoever_made_its_folder() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["src/a.rs", "target/tmp/python/b.py", "other-build/CACHEDIR.TAG", "other-build/c.rs"] {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let mut paths = BTreeSet::new();
+        collect_paths(root.path(), root.path(), &root.path().join("target"), &mut paths).unwrap();
+        assert_eq!(paths, BTreeSet::from(["src/a.rs".to_owned()]));
     }
 
     #[test]
