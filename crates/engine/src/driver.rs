@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::due::display_chain;
+use crate::error::error_chain;
 use crate::registry::{Mail, Reply, ResultSender};
 use crate::shared::Shared;
 use crate::{Failure, RequestError};
@@ -179,7 +179,7 @@ impl Driver {
         let moment = self.shared.moment();
         let Some(held) = &mut self.held else { return };
         if let Err(error) = apply(&mut held.drive, event, moment) {
-            tracing::error!(gid = %self.gid, error = display_chain(&error), "an event of the engine's own was illegal");
+            tracing::error!(gid = %self.gid, error = error_chain(&error), "an event of the engine's own was illegal");
         }
     }
 

@@ -8,6 +8,7 @@ use escrow_txn::{Gid, Timestamp};
 use tokio::sync::Notify;
 
 use crate::coordinator::start_driver;
+use crate::error::error_chain;
 use crate::registry::{Ask, Mail};
 use crate::shared::Shared;
 
@@ -104,7 +105,7 @@ async fn claim(shared: &Arc<Shared>) {
             }
         }
         Err(error) => {
-            tracing::warn!(error = display_chain(&error), "the store could not say what is due");
+            tracing::warn!(error = error_chain(&error), "the store could not say what is due");
             shared.due.at(shared.clock.now().plus(RETRY_AFTER));
         }
     }
@@ -119,16 +120,4 @@ async fn hand_over(shared: &Arc<Shared>, gid: &Gid) {
         shared.store.release(gid, due_at).await;
         shared.due.at(due_at);
     }
-}
-
-/// An error with its causes, for logs.
-pub(crate) fn display_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

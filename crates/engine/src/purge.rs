@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::due::display_chain;
+use crate::error::error_chain;
 use crate::shared::Shared;
 
 /// Transactions removed by one call: bounds how long the store is kept busy.
@@ -26,7 +26,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Ok(removed) if removed == PURGE_MAX.get() && !shared.stopping.is_cancelled() => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(error = display_chain(&error), "old transactions could not be removed");
+                    tracing::warn!(error = error_chain(&error), "old transactions could not be removed");
                     break;
                 }
             }

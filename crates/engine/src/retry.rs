@@ -8,7 +8,7 @@ use escrow_txn::{Drive, Event, Gid, Status, apply, next};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::coordinator::overloaded;
-use crate::due::display_chain;
+use crate::error::error_chain;
 use crate::{Coordinator, RequestError};
 
 /// Entries that are listed at once: the list is sorted anew for each page.
@@ -91,7 +91,7 @@ impl Coordinator {
             Ok(Some(txn)) => txn.value,
             Ok(None) => return Ok(false),
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(%gid, error = display_chain(&error), "a transaction cannot be read and is left alone");
+                tracing::error!(%gid, error = error_chain(&error), "a transaction cannot be read and is left alone");
                 return Ok(false);
             }
             Err(error) => return Err(error),

@@ -3,11 +3,10 @@
 //! The code of an error goes into the header `x-escrow-error`, because the bodies are DTM's to the letter; `docs/errors/`
 //! has a page for each.
 
-use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use escrow_engine::{Receipt, RequestError, RetryError};
+use escrow_engine::{Receipt, RequestError, RetryError, error_chain};
 use escrow_store::StoreError;
 use escrow_txn::{IllegalEvent, InvalidDefinition, RepeatRefused, Status};
 use escrow_wire::dtm::{self, DecodeError, Reply};
@@ -138,11 +137,11 @@ impl ApiError {
     pub(crate) fn of_store(error: &StoreError) -> Self {
         match error {
             StoreError::Corrupt { gid, .. } => {
-                tracing::error!(%gid, error = chain(error), "a transaction's record cannot be read");
+                tracing::error!(%gid, error = error_chain(error), "a transaction's record cannot be read");
                 Self::error(500, Code::CORRUPT_RECORD, &error.to_string())
             }
             StoreError::CorruptSetting { .. } => {
-                tracing::error!(error = chain(error), "a setting cannot be read");
+                tracing::error!(error = error_chain(error), "a setting cannot be read");
                 Self::error(500, Code::CORRUPT_RECORD, &error.to_string())
             }
             StoreError::BadCursor { .. } => {
@@ -150,12 +149,12 @@ impl ApiError {
             }
             StoreError::Busy => Self::passing(Code::STORE_BUSY, "the store has too much work at the moment", SOON),
             StoreError::Unknown { .. } => {
-                tracing::warn!(error = chain(error), "it is not known whether a write landed");
+                tracing::warn!(error = error_chain(error), "it is not known whether a write landed");
                 let message = "it is not known whether the request was carried out: repeat it";
                 Self::passing(Code::STORE_UNKNOWN, message, SOON)
             }
             _ => {
-                tracing::warn!(error = chain(error), "the store did not answer a request");
+                tracing::warn!(error = error_chain(error), "the store did not answer a request");
                 Self::passing(Code::STORE_DOWN, "the store is not available", SOON)
             }
         }
@@ -289,17 +288,6 @@ pub(crate) fn respond(status: u16, content_type: &'static str, body: impl Into<B
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

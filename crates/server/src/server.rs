@@ -20,7 +20,7 @@ use crate::epoch::{self, EpochError};
 use crate::large::Large;
 use crate::metrics::Metrics;
 use crate::topics::Topics;
-use crate::{Config, answer, descriptors};
+use crate::{Config, descriptors};
 
 /// A coordinator that has started: its store is open, its address is bound, and what was in flight has been taken up.
 pub struct Server {
@@ -194,7 +194,7 @@ impl Server {
             accepting.await
         });
         let answered = accepted.unwrap_or_else(|error| {
-            tracing::error!(error = answer::chain(&error), "the taking of connections broke off");
+            tracing::error!(error = escrow_engine::error_chain(&error), "the taking of connections broke off");
             false
         });
         tracing::info!(driven_in_time = driven, answered_in_time = answered, "stopped");

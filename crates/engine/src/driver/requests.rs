@@ -8,7 +8,6 @@ use escrow_txn::{
     Amendment, Begin, Branch, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, Registration,
     RepeatRefused, Request, Txn, apply, check_repeat,
 };
-
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::fan_out::{fanned_out, names_topics};

@@ -9,7 +9,7 @@ use escrow_txn::{Definition, Drive, Progress, Step, next};
 use super::requests::{Failed, respond};
 use super::{Driver, Held, Lost};
 use crate::RequestError;
-use crate::due::display_chain;
+use crate::error::error_chain;
 
 /// How soon a transaction is taken up again that the store failed.
 const RETAKE_AFTER: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Driver {
             }
             Err(CommitError::Store(error)) => return Err(self.write_failed(error)),
             Err(error) => {
-                tracing::error!(gid = %self.gid, error = display_chain(&error), "the commit failed");
+                tracing::error!(gid = %self.gid, error = error_chain(&error), "the commit failed");
                 return Err(Lost(RequestError::Interrupted { gid: self.gid.clone() }));
             }
         };
@@ -121,7 +121,7 @@ impl Driver {
     }
 
     fn store_failed(&self, error: StoreError) -> Lost {
-        let chain = display_chain(&error);
+        let chain = error_chain(&error);
         if matches!(error, StoreError::Corrupt { .. }) {
             tracing::error!(gid = %self.gid, error = chain, "a transaction cannot be read and is held");
         } else {

@@ -110,7 +110,7 @@ impl OrderRow {
     /// The order with this number.
     pub(super) async fn find(db: &mut SqliteConnection, pay_no: &PayNo) -> Result<Option<Self>, sqlx::Error> {
         let row = sqlx::query("SELECT * FROM payment_order WHERE pay_no = ?1").bind(pay_no.as_str());
-        row.fetch_optional(db).await?.as_ref().map(Self::read).transpose()
+        optional(row.fetch_optional(db).await?, Self::read)
     }
 
     /// The order with this number, which must exist.
@@ -124,14 +124,10 @@ impl OrderRow {
         merchant_no: &MerchantNo,
         merchant_order_no: &str,
     ) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query("SELECT * FROM payment_order WHERE merchant_no = ?1 AND merchant_order_no = ?2")
+        let row = sqlx::query("SELECT * FROM payment_order WHERE merchant_no = ?1 AND merchant_order_no = ?2")
             .bind(merchant_no.as_str())
-            .bind(merchant_order_no)
-            .fetch_optional(db)
-            .await?
-            .as_ref()
-            .map(Self::read)
-            .transpose()
+            .bind(merchant_order_no);
+        optional(row.fetch_optional(db).await?, Self::read)
     }
 
     fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
@@ -196,7 +192,7 @@ impl RecordRow {
         let row = sqlx::query(
             "SELECT r.*, o.currency FROM payment_record r JOIN payment_order o USING (pay_no) WHERE r.bank_order_no = ?1",
         );
-        row.bind(bank_order_no).fetch_optional(db).await?.as_ref().map(Self::read).transpose()
+        optional(row.bind(bank_order_no).fetch_optional(db).await?, Self::read)
     }
 
     /// The attempt with this number.
@@ -227,17 +223,13 @@ impl RecordRow {
         pay_no: &PayNo,
         idem_key: &str,
     ) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query(
+        let row = sqlx::query(
             "SELECT r.*, o.currency FROM payment_record r JOIN payment_order o USING (pay_no)
               WHERE r.pay_no = ?1 AND r.idem_key = ?2",
         )
         .bind(pay_no.as_str())
-        .bind(idem_key)
-        .fetch_optional(db)
-        .await?
-        .as_ref()
-        .map(Self::read)
-        .transpose()
+        .bind(idem_key);
+        optional(row.fetch_optional(db).await?, Self::read)
     }
 
     fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
@@ -257,7 +249,7 @@ impl RefundRow {
     /// The refund with this number.
     pub(super) async fn find(db: &mut SqliteConnection, refund_no: &RefundNo) -> Result<Option<Self>, sqlx::Error> {
         let row = sqlx::query("SELECT * FROM refund_order WHERE refund_no = ?1").bind(refund_no.as_str());
-        row.fetch_optional(db).await?.as_ref().map(Self::read).transpose()
+        optional(row.fetch_optional(db).await?, Self::read)
     }
 
     /// The refund that a merchant knows by this number.
@@ -266,14 +258,10 @@ impl RefundRow {
         merchant_no: &MerchantNo,
         merchant_refund_no: &str,
     ) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query("SELECT * FROM refund_order WHERE merchant_no = ?1 AND merchant_refund_no = ?2")
+        let row = sqlx::query("SELECT * FROM refund_order WHERE merchant_no = ?1 AND merchant_refund_no = ?2")
             .bind(merchant_no.as_str())
-            .bind(merchant_refund_no)
-            .fetch_optional(db)
-            .await?
-            .as_ref()
-            .map(Self::read)
-            .transpose()
+            .bind(merchant_refund_no);
+        optional(row.fetch_optional(db).await?, Self::read)
     }
 
     fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
@@ -347,6 +335,14 @@ pub(super) enum Numbers {
 /// A row that does not say what a row may say. Loud: never read as something else.
 fn unreadable(what: String) -> sqlx::Error {
     sqlx::Error::Decode(format!("unreadable row: {what}").into())
+}
+
+/// What a query for at most one row found, read.
+fn optional<T>(
+    row: Option<SqliteRow>,
+    read: impl FnOnce(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Option<T>, sqlx::Error> {
+    row.as_ref().map(read).transpose()
 }
 
 fn text<'a>(row: &'a SqliteRow, column: &str) -> Result<&'a str, sqlx::Error> {
