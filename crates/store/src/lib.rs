@@ -8,22 +8,28 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod backend;
 mod change;
 mod clock;
 mod error;
 mod list;
 mod schedule;
 mod settings;
+mod stats;
+mod stored;
 mod traits;
 
 pub mod codec;
 pub mod conformance;
 pub mod memory;
 
+pub use backend::{Backend, Transfer};
 pub use change::{Change, Head, NewTxn, OwnerEpoch, Version, Versioned, WriteId};
 pub use clock::{Clock, SystemClock};
 pub use error::{CommitError, StoreError};
 pub use list::{Cursor, InvalidCursor, ListQuery, PAGE_MAX, Page, TxnSummary};
 pub use schedule::Schedule;
 pub use settings::{PutOutcome, Setting, Settings, SettingsError};
+pub use stats::{BATCH_SIZES, BatchCounters, EmbeddedStats, SYNC_MICROS, Stats};
+pub use stored::{EncodedChange, StoredTxn};
 pub use traits::{Claimed, Created, Store};

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::{
     Change, Claimed, Clock, CommitError, Created, ListQuery, NewTxn, OwnerEpoch, Page, PutOutcome, Setting, Settings,
-    SettingsError, Store, StoreError, TxnSummary, Version, Versioned,
+    SettingsError, Store, StoreError, StoredTxn, TxnSummary, Version, Versioned,
 };
 
 mod image;
@@ -153,11 +153,11 @@ impl Store for MemoryStore {
 
     async fn load(&self, gid: &Gid) -> Result<Option<Versioned<Txn>>, StoreError> {
         let state = self.alive()?;
-        state.durable.txns.get(gid).map(|row| row.decode(gid)).transpose()
+        state.durable.txns.get(gid).map(StoredTxn::decode).transpose()
     }
 
     async fn commit(&self, change: Change) -> Result<Version, CommitError> {
-        self.write(|state| state.commit(change)).await?.map_err(|current| CommitError::Conflict { current })
+        self.write(|state| state.commit(change.into())).await?.map_err(|current| CommitError::Conflict { current })
     }
 
     async fn claim_due(&self, _owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
-use escrow_txn::{BusinessKey, Gid, Pattern, Timestamp, Txn};
+use escrow_txn::{Gid, Timestamp};
 
-use crate::codec::{self, Records};
 use crate::{
-    Change, Cursor, Head, ListQuery, NewTxn, PAGE_MAX, Page, Schedule, Setting, StoreError, TxnSummary, Version,
-    Versioned,
+    Cursor, EncodedChange, ListQuery, NewTxn, PAGE_MAX, Page, Schedule, Setting, StoredTxn, TxnSummary, Version,
 };
 
 /// (category, key)
@@ -34,27 +32,13 @@ pub(super) struct State {
 
 #[derive(Clone, Default)]
 pub(super) struct Image {
-    pub(super) txns: BTreeMap<Gid, TxnRow>,
+    pub(super) txns: BTreeMap<Gid, StoredTxn>,
     pub(super) settings: BTreeMap<SettingKey, SettingRow>,
 }
 
 enum Touched {
     Txn(Gid),
     Setting(SettingKey),
-}
-
-/// One transaction: the same bytes as on a disk.
-#[derive(Clone)]
-pub(super) struct TxnRow {
-    version: Version,
-    pattern: Pattern,
-    created_at: Timestamp,
-    business_key: Option<BusinessKey>,
-    head: Head,
-    definition: Bytes,
-    added: Bytes,
-    progress: Bytes,
-    history: Bytes,
 }
 
 #[derive(Clone)]
@@ -109,24 +93,14 @@ impl State {
         if self.pending.txns.contains_key(&new.gid) {
             return false;
         }
-        let row = TxnRow {
-            version: Version::FIRST,
-            pattern: new.pattern,
-            created_at: new.created_at,
-            business_key: new.business_key,
-            head: new.head,
-            definition: new.definition,
-            added: Bytes::new(),
-            progress: new.progress,
-            history: Bytes::new(),
-        };
-        self.pending.txns.insert(new.gid.clone(), row);
-        self.touch(Touched::Txn(new.gid));
+        let gid = new.gid.clone();
+        self.pending.txns.insert(gid.clone(), new.into());
+        self.touch(Touched::Txn(gid));
         true
     }
 
     /// The new version, or the one that stands in the way.
-    pub(super) fn commit(&mut self, change: Change) -> Result<Version, Option<Version>> {
+    pub(super) fn commit(&mut self, change: EncodedChange) -> Result<Version, Option<Version>> {
         let row = self.pending.txns.get_mut(&change.gid).ok_or(None)?;
         if row.version != change.expected {
             return Err(Some(row.version));
@@ -139,7 +113,7 @@ impl State {
 
     /// How many were removed.
     pub(super) fn purge(&mut self, final_before: Timestamp, limit: NonZeroU32) -> u32 {
-        let is_old = |row: &TxnRow| row.head.finished_at.is_some_and(|at| at < final_before);
+        let is_old = |row: &StoredTxn| row.head.finished_at.is_some_and(|at| at < final_before);
         let txns = self.pending.txns.iter();
         let old = txns.filter(|(_, row)| row.head.status.is_final() && is_old(row)).map(|(gid, _)| gid.clone());
         let old: Vec<Gid> = old.take(limit.get() as usize).collect();
@@ -182,14 +156,14 @@ impl State {
 
     pub(super) fn list(&self, query: &ListQuery) -> Page<TxnSummary> {
         let limit = query.limit.get().min(PAGE_MAX) as usize;
-        let key = |(gid, row): &(&Gid, &TxnRow)| (row.created_at, (*gid).clone());
-        let mut rows: Vec<_> = self.durable.txns.iter().filter(|(gid, row)| row.matches(gid, query)).collect();
+        let key = |(gid, row): &(&Gid, &StoredTxn)| (row.created_at, (*gid).clone());
+        let mut rows: Vec<_> = self.durable.txns.iter().filter(|(_, row)| row.matches(query)).collect();
         rows.sort_by_cached_key(|entry| Reverse(key(entry)));
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| more).map(key);
         Page {
-            items: rows.into_iter().map(|(gid, row)| row.summary(gid)).collect(),
+            items: rows.into_iter().map(|(_, row)| row.summary()).collect(),
             next: last.map(|(created_at, gid)| Cursor { created_at, gid }),
         }
     }
@@ -201,60 +175,8 @@ impl State {
     }
 }
 
-impl TxnRow {
-    fn apply(&mut self, change: &Change) {
-        self.version = self.version.next();
-        self.head = change.head.clone();
-        self.progress = change.progress.clone();
-        self.added = concat(&self.added, &codec::encode_branches(&change.add));
-        let history = concat(&self.history, &codec::encode_attempts(&change.history));
-        // Damage is kept as it is: whoever loads the transaction is told.
-        self.history = codec::last_attempts(&history).map(|last| history.slice_ref(last)).unwrap_or(history.clone());
-    }
-
-    pub(super) fn decode(&self, gid: &Gid) -> Result<Versioned<Txn>, StoreError> {
-        let records = Records {
-            definition: &self.definition,
-            added: &self.added,
-            progress: &self.progress,
-            history: &self.history,
-        };
-        Ok(Versioned { version: self.version, value: codec::assemble(gid, &records)? })
-    }
-
-    fn matches(&self, gid: &Gid, query: &ListQuery) -> bool {
-        let before = |after: &Cursor| (self.created_at, gid) < (after.created_at, &after.gid);
-        query.after.as_ref().is_none_or(before)
-            && (query.statuses.is_empty() || query.statuses.contains(&self.head.status))
-            && query.pattern.is_none_or(|pattern| pattern == self.pattern)
-            && (query.business_key.is_none() || query.business_key == self.business_key)
-            && query.created_from.is_none_or(|from| self.created_at >= from)
-            && query.created_before.is_none_or(|before| self.created_at < before)
-            && query.attention.is_none_or(|attention| attention == self.head.attention)
-            && query.waiting_past.is_none_or(|past| self.head.next_run_at.is_some_and(|at| at > past))
-    }
-
-    fn summary(&self, gid: &Gid) -> TxnSummary {
-        TxnSummary {
-            gid: gid.clone(),
-            pattern: self.pattern,
-            status: self.head.status,
-            created_at: self.created_at,
-            updated_at: self.head.updated_at,
-            finished_at: self.head.finished_at,
-            next_run_at: self.head.next_run_at,
-            business_key: self.business_key.clone(),
-            attention: self.head.attention,
-        }
-    }
-}
-
 impl SettingRow {
     pub(super) fn setting(&self, key: &str) -> Setting {
         Setting { key: key.to_owned(), value: self.value.clone(), version: self.version }
     }
-}
-
-fn concat(stored: &Bytes, more: &Bytes) -> Bytes {
-    if more.is_empty() { stored.clone() } else { [&**stored, &**more].concat().into() }
 }
