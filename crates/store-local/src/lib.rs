@@ -11,3 +11,4 @@
 #![allow(dead_code, unused_imports)]
 mod disk;
 mod identity;
+mod record;
