@@ -83,6 +83,19 @@ impl Schedule {
         }
     }
 
+    /// Whether somebody has claimed the transaction, or has it in flight.
+    pub fn is_claimed(&self, gid: &Gid) -> bool {
+        matches!(self.places.get(gid), Some(Place::Claimed { .. }))
+    }
+
+    /// When the transaction is due, if it is known and waits.
+    pub fn due_at(&self, gid: &Gid) -> Option<Timestamp> {
+        match self.places.get(gid) {
+            Some(Place::Waiting { at, .. }) => Some(*at),
+            Some(Place::Claimed { .. }) | None => None,
+        }
+    }
+
     /// When the next transaction is due that nobody has claimed.
     pub fn next_due_at(&self) -> Option<Timestamp> {
         self.due.first().map(|(at, _)| *at)
