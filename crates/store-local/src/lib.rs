@@ -12,3 +12,4 @@
 mod disk;
 mod identity;
 mod record;
+mod log;
