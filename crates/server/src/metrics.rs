@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use escrow_engine::Observer;
-use escrow_store_sqlite::Stats;
+use escrow_store::Stats;
 use escrow_txn::{BranchOp, BranchOutcome, Pattern, Status};
 use escrow_wire::dtm;
 use prometheus_client::collector::Collector;
@@ -231,7 +231,11 @@ impl Collector for StoreCounters {
         for (name, help, value) in [
             ("escrow_store_changes", "Changes that became durable or were found in conflict", stats.changes),
             ("escrow_store_batches", "Commits, each with one sync, that changes shared", stats.batches),
-            ("escrow_store_checkpoints", "Times that the log was carried over into the database", stats.checkpoints),
+            (
+                "escrow_store_other_syncs",
+                "Syncs besides those of commits: of checkpoints, segments, archives",
+                stats.other_syncs,
+            ),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -356,7 +360,7 @@ mod tests {
             r#"escrow_connections_refused_total{reason="total"} 1"#,
             "escrow_store_changes_total 7",
             "escrow_store_batches_total 5",
-            "escrow_store_checkpoints_total 0",
+            "escrow_store_other_syncs_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
 use escrow_outbound::{EgressPolicy, HttpCaller};
-use escrow_store::{Clock, Settings, Store, SystemClock};
+use escrow_store::{Backend, Clock, Settings, Store, SystemClock};
 use escrow_store_sqlite::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -203,9 +203,9 @@ impl Server {
 }
 
 async fn open_store(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Arc<SqliteStore>, StartError> {
-    let dir = path.clone();
+    let file = path.join("escrow.db");
     // Opening reads and syncs files, and must not hold up the runtime's threads.
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, clock)).await;
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file, clock)).await;
     match opened {
         Ok(Ok(store)) => Ok(Arc::new(store)),
         Ok(Err(source)) => Err(StartError::Store { path, source }),

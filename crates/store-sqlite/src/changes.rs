@@ -1,8 +1,9 @@
 //! What each kind of write does to the tables. All of it runs on the writer, inside its transaction.
 
-use bytes::Bytes;
+use std::sync::LazyLock;
+
 use escrow_store::codec::{self, tags};
-use escrow_store::{Change, Head, NewTxn, Version};
+use escrow_store::{EncodedChange, Head, StoredTxn, Version};
 use escrow_txn::{BusinessKey, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
@@ -12,35 +13,61 @@ use crate::timers::Effects;
 /// A history longer than this is cut down to the attempts that count.
 const HISTORY_BYTES_MAX: i64 = 16 * 1024;
 
+/// All columns but `seq`, and their values as parameters.
+const COLUMNS: &str = "gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at,
+                       owner, attention, business_key, definition, added, progress, history";
+const VALUES: &str = ":gid, :version, :write_id, :pattern, :status, :created_at, :updated_at, :finished_at,
+                      :next_run_at, :owner, :attention, :business_key, :definition, :added, :progress, :history";
+
 /// Inserts a transaction. Whether its gid was free.
-pub(crate) fn create(connection: &Connection, effects: &mut Effects, new: &NewTxn) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO txn (gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at,
-                          owner, attention, business_key, definition, added, progress, history)
-         VALUES (:gid, :version, :write_id, :pattern, :status, :created_at, :updated_at, :finished_at, :next_run_at,
-                 :owner, :attention, :business_key, :definition, x'', :progress, x'')
-         ON CONFLICT (gid) DO NOTHING",
-    )?;
-    let inserted = statement.execute(named_params! {
-        ":gid": new.gid.as_str(),
-        ":version": Version::FIRST.0.cast_signed(),
-        ":write_id": new.write.0.cast_signed(),
-        ":pattern": tags::of_pattern(new.pattern),
-        ":status": tags::of_status(new.head.status),
-        ":created_at": micros(new.created_at),
-        ":updated_at": micros(new.head.updated_at),
-        ":finished_at": new.head.finished_at.map(micros),
-        ":next_run_at": next_run_at(&new.head),
-        ":owner": owner(&new.head),
-        ":attention": new.head.attention,
-        ":business_key": new.business_key.as_ref().map(BusinessKey::as_str),
-        ":definition": &*new.definition,
-        ":progress": &*new.progress,
-    })?;
-    if inserted > 0 {
-        effects.stored(&new.gid, connection.last_insert_rowid(), &new.head);
+pub(crate) fn create(connection: &Connection, effects: &mut Effects, new: &StoredTxn) -> rusqlite::Result<bool> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!("INSERT INTO txn ({COLUMNS}) VALUES ({VALUES}) ON CONFLICT (gid) DO NOTHING RETURNING seq")
+    });
+    let seq = insert(connection, &SQL, new)?;
+    if let Some(seq) = seq {
+        effects.stored(&new.gid, seq, &new.head);
     }
-    Ok(inserted > 0)
+    Ok(seq.is_some())
+}
+
+/// Inserts transactions as they are, each in place of the one that has its gid.
+pub(crate) fn import(connection: &Connection, effects: &mut Effects, txns: &[StoredTxn]) -> rusqlite::Result<()> {
+    let replaced = COLUMNS.split(',').map(str::trim).map(|column| format!("{column} = excluded.{column}"));
+    let replaced = replaced.collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "INSERT INTO txn ({COLUMNS}) VALUES ({VALUES}) ON CONFLICT (gid) DO UPDATE SET {replaced} RETURNING seq"
+    );
+    for txn in txns {
+        if let Some(seq) = insert(connection, &sql, txn)? {
+            effects.stored(&txn.gid, seq, &txn.head);
+        }
+    }
+    Ok(())
+}
+
+/// Runs an insert; the `seq` of the row that it wrote, if it wrote one.
+fn insert(connection: &Connection, sql: &str, txn: &StoredTxn) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = named_params! {
+        ":gid": txn.gid.as_str(),
+        ":version": txn.version.0.cast_signed(),
+        ":write_id": txn.write.0.cast_signed(),
+        ":pattern": tags::of_pattern(txn.pattern),
+        ":status": tags::of_status(txn.head.status),
+        ":created_at": micros(txn.created_at),
+        ":updated_at": micros(txn.head.updated_at),
+        ":finished_at": txn.head.finished_at.map(micros),
+        ":next_run_at": next_run_at(&txn.head),
+        ":owner": owner(&txn.head),
+        ":attention": txn.head.attention,
+        ":business_key": txn.business_key.as_ref().map(BusinessKey::as_str),
+        ":definition": &*txn.definition,
+        ":added": &*txn.added,
+        ":progress": &*txn.progress,
+        ":history": &*txn.history,
+    };
+    statement.query_row(values, |row| row.get(0)).optional()
 }
 
 /// What is final is never due, and nobody's: the indexes of unfinished work leave it out.
@@ -52,33 +79,12 @@ fn owner(head: &Head) -> Option<i64> {
     head.owner.filter(|_| !head.status.is_final()).map(|owner| owner.0.cast_signed())
 }
 
-/// A change with its records encoded.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    change: Change,
-    add: Bytes,
-    history: Bytes,
-}
-
-impl Encoded {
-    pub(crate) fn new(change: Change) -> Self {
-        let (add, history) = (codec::encode_branches(&change.add), codec::encode_attempts(&change.history));
-        Self { change, add, history }
-    }
-
-    /// How much memory it holds, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.change.progress.len() + self.add.len() + self.history.len()
-    }
-}
-
 /// Applies a change. Returns the new version, or the one that stands in its way.
 pub(crate) fn commit(
     connection: &Connection,
     effects: &mut Effects,
-    encoded: &Encoded,
+    change: &EncodedChange,
 ) -> rusqlite::Result<Result<Version, Option<Version>>> {
-    let Encoded { change, add, history } = encoded;
     // `||` makes a text of two blobs, byte for byte.
     let mut statement = connection.prepare_cached(
         "UPDATE txn SET version = version + 1, write_id = :write_id, status = :status, updated_at = :updated_at,
@@ -101,8 +107,8 @@ pub(crate) fn commit(
             ":owner": owner(&change.head),
             ":attention": change.head.attention,
             ":progress": &*change.progress,
-            ":add": (!add.is_empty()).then_some(&**add),
-            ":history": (!history.is_empty()).then_some(&**history),
+            ":add": (!change.added.is_empty()).then_some(&*change.added),
+            ":history": (!change.history.is_empty()).then_some(&*change.history),
         },
         |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)),
     );

@@ -85,7 +85,7 @@ fn decode(gid: &Gid, row: &Row<'_>) -> Result<Versioned<Txn>, StoreError> {
 }
 
 /// Damage to the file under one row is damage to that transaction; anything else is trouble of the store.
-fn unreadable(gid: &Gid, error: rusqlite::Error) -> StoreError {
+pub(crate) fn unreadable(gid: &Gid, error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) | None => {

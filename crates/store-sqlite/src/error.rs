@@ -11,7 +11,13 @@ pub enum OpenError {
     /// Another process, or this one, has the store open.
     #[error("{path} is locked: the store is open already, in another process or in this one")]
     Locked {
-        /// The lock file.
+        /// The lock file, or the database itself.
+        path: PathBuf,
+    },
+    /// No database can have this name.
+    #[error("{path} cannot be the name of a database: its lock file needs a name of its own")]
+    BadName {
+        /// The path.
         path: PathBuf,
     },
     /// A file or the directory cannot be made or read.

@@ -3,17 +3,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{OpenError, wal};
 
-const DATABASE: &str = "escrow.db";
-const LOCK: &str = "escrow.lock";
-
-/// Stands in the lock file once there is a database beside it, so that one that is gone is not taken for one yet to be made.
-const MARK: &[u8] = b"escrow.db belongs beside this file\n";
+/// What the name of the lock file ends in.
+const LOCK_EXTENSION: &str = "lock";
 
 /// Marks a database as one of this program: "Escw".
 const APPLICATION_ID: i64 = 0x4573_6377;
@@ -40,9 +38,10 @@ const STATEMENTS_KEPT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Files {
     database: PathBuf,
+    lock_path: PathBuf,
     lock: File,
-    /// Where the system can, the directory is locked too: the file could be removed by somebody who takes it for a leftover.
-    dir: Option<File>,
+    /// See [`Files::guard`].
+    guard: Option<Arc<File>>,
 }
 
 impl Drop for Files {
@@ -50,51 +49,64 @@ impl Drop for Files {
         // Closing alone is not enough: a process that is being forked at this moment has the file too until it runs its
         // program. An error leaves it to the closing, as every end of the process does.
         let _ = self.lock.unlock();
-        let _ = self.dir.as_ref().map(File::unlock);
+        let _ = self.guard.as_ref().map(|guard| guard.unlock());
     }
 }
 
 impl Files {
     /// Makes what is missing, and takes the locks.
-    pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn lock(database: &Path) -> Result<Self, OpenError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
+        let lock_path = database.with_extension(LOCK_EXTENSION);
+        if database.file_name().is_none() || lock_path == database {
+            return Err(OpenError::BadName { path: database.to_owned() });
+        }
+        let database = database.to_owned();
+        let dir = parent(&database);
         create_dir(dir).map_err(io_error(dir))?;
-        let lock_path = dir.join(LOCK);
         let lock = open_private(&lock_path).map_err(io_error(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: lock_path }),
             Err(TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
         }
-        let locked_dir = lock_dir(dir)?;
-        let database = dir.join(DATABASE);
         let is_marked = lock.metadata().map_err(io_error(&lock_path))?.len() > 0;
         if is_marked && fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
             return Err(OpenError::DatabaseGone { path: database, lock: lock_path });
         }
         // SQLite would make the file too, but readable for everybody; its other files take the mode over from this one.
-        open_private(&database).and_then(|file| file.sync_all()).map_err(io_error(&database))?;
+        let file = open_private(&database).map_err(io_error(&database))?;
+        let guard = lock_database(&database, file)?;
         // A process that was killed in the middle of a commit leaves bytes that can be read and are not on the disk yet.
         // What is read must be durable, so they are made so, before anything is read.
-        let wal = dir.join(format!("{DATABASE}-wal"));
+        let wal = beside(&database, "-wal");
         if let Some(log) = open_existing(&wal)? {
             log.sync_all().map_err(io_error(&wal))?;
-            check_log(&wal, &log, &dir.join(format!("{DATABASE}-shm")))?;
+            check_log(&wal, &log, &beside(&database, "-shm"))?;
         }
         sync_dir(dir).map_err(io_error(dir))?;
-        Ok(Self { database, lock, dir: locked_dir })
+        Ok(Self { database, lock_path, lock, guard })
     }
 
-    /// From now on there is a database.
+    /// From now on there is a database. The text says so, so that one that is gone is not taken for one yet to be made.
     fn mark(&self) -> io::Result<()> {
         if self.lock.metadata()?.len() == 0 {
-            (&self.lock).write_all(MARK)?;
+            let name = self.database.file_name().unwrap_or_default().display();
+            (&self.lock).write_all(format!("{name} belongs beside this file\n").as_bytes())?;
             self.lock.sync_all()?;
         }
         Ok(())
+    }
+
+    /// The database, locked as a whole where the system has such locks apart from those of SQLite: the lock file could be
+    /// removed by somebody who takes it for a leftover.
+    ///
+    /// To be kept open as long as a connection is: closing any handle on a file ends the locks that SQLite has on it.
+    pub(crate) fn guard(&self) -> Option<Arc<File>> {
+        self.guard.clone()
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -106,7 +118,7 @@ impl Files {
         let mut connection = connect(&self.database).map_err(|source| self.sqlite_error(source))?;
         let found = self.check_schema(&connection)?;
         set_up(&mut connection, found).map_err(|source| self.sqlite_error(source))?;
-        self.mark().map_err(|source| OpenError::Io { path: self.database.with_file_name(LOCK), source })?;
+        self.mark().map_err(|source| OpenError::Io { path: self.lock_path.clone(), source })?;
         Ok(connection)
     }
 
@@ -179,6 +191,18 @@ fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// The directory that a file is in.
+fn parent(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file that SQLite keeps beside a database under this ending.
+fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
 /// Makes the directory, for its owner alone; one that exists keeps its mode.
 fn create_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
@@ -189,10 +213,7 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
-    }
+    sync_dir(parent(dir))
 }
 
 fn open_existing(path: &Path) -> Result<Option<File>, OpenError> {
@@ -217,13 +238,18 @@ fn check_log(path: &Path, log: &File, index_path: &Path) -> Result<(), OpenError
     }
 }
 
-/// Locks the directory itself, where a directory can be locked.
-fn lock_dir(dir: &Path) -> Result<Option<File>, OpenError> {
-    let Some(opened) = File::open(dir).ok().filter(|_| cfg!(unix)) else { return Ok(None) };
-    match opened.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
+/// Makes an opened database durable, and locks it. See [`Files::guard`].
+fn lock_database(path: &Path, file: File) -> Result<Option<Arc<File>>, OpenError> {
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    file.sync_all().map_err(io_error)?;
+    // On other systems these locks and those of SQLite get in each other's way.
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(_)) => Ok(None),
-        Ok(()) => Ok(Some(opened)),
+        Ok(()) => Ok(Some(Arc::new(file))),
     }
 }
 

@@ -10,8 +10,9 @@
 //! then can a reader see the change. After a COMMIT that failed nobody can know what is on disk, so the store fails for
 //! good ([`SqliteStore::failed`]): the process has to end, and the next one finds out.
 //!
-//! The directory holds `escrow.db`, the files that SQLite keeps beside it, and `escrow.lock`, which keeps a second process
-//! out and says that there has been a database. All belong to their owner alone.
+//! Beside the database (`DIR/escrow.db`) lie the files that SQLite keeps, and a lock file of the same name
+//! (`DIR/escrow.lock`), which keeps a second process out and says that there has been a database. All belong to their owner
+//! alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -23,8 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
-    Change, Claimed, Clock, CommitError, Created, ListQuery, NewTxn, OwnerEpoch, Page, PutOutcome, Setting, Settings,
-    SettingsError, Store, StoreError, TxnSummary, Version, Versioned,
+    Backend, BatchCounters, Change, Claimed, Clock, CommitError, Created, EncodedChange, ListQuery, NewTxn, OwnerEpoch,
+    Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, Transfer, TxnSummary,
+    Version, Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
 use rusqlite::Connection;
@@ -34,22 +36,22 @@ mod claim;
 mod columns;
 mod error;
 mod files;
+mod fullness;
 mod list;
 mod readers;
 mod settings;
-mod stats;
 mod timers;
+mod transfer;
 mod tuning;
 mod wal;
 mod writer;
 
 pub use error::OpenError;
-pub use stats::{BATCH_SIZES, Stats};
 
 use claim::Claim;
 use files::Files;
+use fullness::Fullness;
 use readers::Readers;
-use stats::Counters;
 use timers::{Effects, Timers};
 use tuning::Tuning;
 use writer::{Parts, Room, Writer};
@@ -57,48 +59,47 @@ use writer::{Parts, Room, Writer};
 /// Final transactions that one change of the database removes, so that others come in between.
 const PURGE_STEP: u32 = 500;
 
-/// A store in one directory. Dropping it waits for the writes that are under way, and releases the lock.
+/// A store in one database. Dropping it waits for the writes that are under way, and releases the lock.
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     writer: Writer,
     readers: Arc<Readers>,
     timers: Arc<Mutex<Timers>>,
-    counters: Arc<Counters>,
+    counters: Arc<BatchCounters>,
+    fullness: Arc<Fullness>,
 }
 
 impl SqliteStore {
-    /// Opens the store in `dir`, and makes it if it is not there.
+    /// Opens the store in the database `file`, and makes it, with its directory, if it is not there.
     ///
     /// No transaction is read, so it takes as long with many as with few. What was in flight is due at once.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        Self::open_with(dir, clock, Tuning::default())
+    pub fn open(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_with(file, clock, Tuning::default())
     }
 
-    fn open_with(dir: &Path, clock: Arc<dyn Clock>, tuning: Tuning) -> Result<Self, OpenError> {
-        let files = Files::lock(dir)?;
+    fn open_with(file: &Path, clock: Arc<dyn Clock>, tuning: Tuning) -> Result<Self, OpenError> {
+        let files = Files::lock(file)?;
         let database = files.database().to_owned();
         let connection = files.open_writer()?;
         let timers = Timers::open(&connection, clock.now(), tuning.timers_chunk);
         let timers = timers.map_err(|source| OpenError::Sqlite { path: database.clone(), source })?;
         let timers = Arc::new(Mutex::new(timers));
-        let counters = Arc::new(Counters::default());
-        let parts =
-            Parts { connection, timers: Arc::clone(&timers), counters: Arc::clone(&counters), tuning, _files: files };
-        let writer = Writer::start(parts).map_err(|source| OpenError::Io { path: database.clone(), source })?;
-        Ok(Self { clock, writer, readers: Readers::new(database), timers, counters })
-    }
-
-    /// Returns when the store has failed for good: a commit could not be made durable, and every later write is refused.
-    pub async fn failed(&self) {
-        self.writer.failed().await;
-    }
-
-    /// What it has done since it was opened.
-    pub fn stats(&self) -> Stats {
-        self.counters.read()
+        let counters = Arc::new(BatchCounters::default());
+        let fullness = Arc::new(Fullness::default());
+        let readers = Readers::new(database.clone(), files.guard());
+        let parts = Parts {
+            connection,
+            timers: Arc::clone(&timers),
+            counters: Arc::clone(&counters),
+            fullness: Arc::clone(&fullness),
+            tuning,
+            _files: files,
+        };
+        let writer = Writer::start(parts).map_err(|source| OpenError::Io { path: database, source })?;
+        Ok(Self { clock, writer, readers, timers, counters, fullness })
     }
 
     fn timers(&self) -> MutexGuard<'_, Timers> {
@@ -133,7 +134,7 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
-        let txn = Arc::new(txn);
+        let txn = Arc::new(StoredTxn::from(txn));
         loop {
             let new = Arc::clone(&txn);
             let bytes = new.definition.len() + new.progress.len();
@@ -155,7 +156,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, change: Change) -> Result<Version, CommitError> {
-        let change = changes::Encoded::new(change);
+        let change = EncodedChange::from(change);
         let bytes = change.bytes();
         let update =
             move |connection: &Connection, effects: &mut Effects| changes::commit(connection, effects, &change);
@@ -197,6 +198,42 @@ impl Store for SqliteStore {
                 return Ok(purged);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteStore {
+    async fn failed(&self) {
+        self.writer.failed().await;
+    }
+
+    fn stats(&self) -> Stats {
+        let live = self.timers().schedule.len() as u64;
+        Stats { full: self.fullness.is_full(), live, ..self.counters.read() }
+    }
+}
+
+#[async_trait]
+impl Transfer for SqliteStore {
+    async fn export(&self, after: Option<&Gid>, limit: NonZeroU32) -> Result<Vec<StoredTxn>, StoreError> {
+        let after = after.cloned();
+        self.readers.read_long(move |connection| transfer::export(connection, after.as_ref(), limit)).await
+    }
+
+    async fn import(&self, txns: Vec<StoredTxn>) -> Result<(), StoreError> {
+        let bytes = txns.iter().map(StoredTxn::bytes).sum();
+        let import = move |connection: &Connection, effects: &mut Effects| changes::import(connection, effects, &txns);
+        self.write(bytes, import).await
+    }
+
+    async fn export_settings(&self) -> Result<Vec<(String, Setting)>, StoreError> {
+        self.readers.read_long(transfer::export_settings).await
+    }
+
+    async fn import_settings(&self, settings: Vec<(String, Setting)>) -> Result<(), StoreError> {
+        let bytes = settings.iter().map(|(_, setting)| setting.value.len()).sum();
+        let import = move |connection: &Connection, _: &mut Effects| transfer::import_settings(connection, &settings);
+        self.write(bytes, import).await
     }
 }
 

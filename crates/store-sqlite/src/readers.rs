@@ -1,5 +1,6 @@
 //! A few connections that read, on blocking threads.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,15 +23,18 @@ const LISTS: usize = 2;
 pub(crate) struct Readers {
     database: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Behind the connections, so that it is closed after them; see [`Files::guard`](files::Files::guard).
+    _guard: Option<Arc<File>>,
     permits: Arc<Semaphore>,
     lists: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(crate) fn new(database: PathBuf) -> Arc<Self> {
+    pub(crate) fn new(database: PathBuf, guard: Option<Arc<File>>) -> Arc<Self> {
         Arc::new(Self {
             database,
             idle: Mutex::default(),
+            _guard: guard,
             permits: Arc::new(Semaphore::new(READERS)),
             lists: Arc::new(Semaphore::new(LISTS)),
         })

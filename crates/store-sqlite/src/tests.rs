@@ -13,11 +13,13 @@ mod gate;
 mod housekeeping;
 mod queue;
 mod torn_log;
+mod transfer;
 
 mod conformance {
     use super::Sqlite;
 
     escrow_store::conformance!(Sqlite);
+    escrow_store::transfer_conformance!(Sqlite);
 }
 
 /// A store in a directory of its own, which goes with it.
@@ -33,7 +35,7 @@ impl Sqlite {
     }
 
     fn at(dir: TempDir, clock: Arc<dyn Clock>, tuning: Tuning) -> Self {
-        let store = SqliteStore::open_with(dir.path(), Arc::clone(&clock), tuning).unwrap();
+        let store = SqliteStore::open_with(&database(dir.path()), Arc::clone(&clock), tuning).unwrap();
         Self { store: Arc::new(store), clock, dir }
     }
 

@@ -15,6 +15,8 @@ use std::io::{self, Read};
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
+/// What a page takes in a log that this program makes.
+pub(crate) const FRAME_BYTES: u64 = (FRAME_HEADER_BYTES + Format::OURS.page_bytes) as u64;
 const INDEX_HEADER_BYTES: usize = 48;
 /// How much of the index is looked at: two copies of its header.
 pub(crate) const INDEX_BYTES: u64 = 2 * INDEX_HEADER_BYTES as u64;

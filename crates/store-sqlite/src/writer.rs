@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use escrow_store::StoreError;
+use escrow_store::{BatchCounters, StoreError};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::error::Failure;
 use crate::files::Files;
-use crate::stats::Counters;
+use crate::fullness::Fullness;
 use crate::timers::{Effects, Timers};
 use crate::tuning::Tuning;
+use crate::wal;
 
 /// Jobs of one batch.
 const BATCH_MAX: usize = 1_024;
@@ -25,6 +26,9 @@ const BATCH_MAX: usize = 1_024;
 const ALONE_MAX: usize = 3;
 /// How long it waits at most. A write and its sync cost about the same CPU time whatever their size.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// A checkpoint syncs the write-ahead log and the database.
+const CHECKPOINT_SYNCS: u64 = 2;
 
 /// The way to the writer. Dropping it lets the writer finish, and waits for it.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ impl Writer {
         let (failed_sender, failed) = watch::channel(false);
         let queue_kib = parts.tuning.queue_kib;
         let run = move || {
-            Run { parts, queue, failed: failed_sender, last_batch: 0 }.run();
+            Run { parts, queue, failed: failed_sender, last_batch: 0, log_pages: 0 }.run();
         };
         let thread = thread::Builder::new().name("escrow-store".to_owned()).spawn(run)?;
         let room = Arc::new(Semaphore::new(queue_kib as usize));
@@ -150,7 +154,8 @@ where
 pub(crate) struct Parts {
     pub(crate) connection: Connection,
     pub(crate) timers: Arc<Mutex<Timers>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<BatchCounters>,
+    pub(crate) fullness: Arc<Fullness>,
     pub(crate) tuning: Tuning,
     /// Last, so that the lock outlives the connection.
     pub(crate) _files: Files,
@@ -162,6 +167,8 @@ struct Run {
     failed: watch::Sender<bool>,
     /// How many changes the batch before had.
     last_batch: usize,
+    /// Pages that the write-ahead log had after it.
+    log_pages: i64,
 }
 
 /// Why a batch is not durable.
@@ -206,12 +213,17 @@ impl Run {
     }
 
     /// Makes a batch durable and answers it.
-    fn write(&self, mut batch: Vec<Queued>) -> Result<(), Fatal> {
+    fn write(&mut self, mut batch: Vec<Queued>) -> Result<(), Fatal> {
+        let begun = Instant::now();
         match self.commit(&mut batch) {
             Ok(()) => {
-                self.parts.counters.batch(batch.len());
+                let took = begun.elapsed();
+                let log = log_state(&self.parts.connection, "PRAGMA wal_checkpoint(NOOP)");
+                let bytes = self.written(&log);
+                self.parts.counters.batch(batch.len(), bytes, took);
+                self.parts.fullness.written();
                 answer(batch, None);
-                self.checkpoint()
+                self.checkpoint(log)
             }
             Err(Failed { failure, fatal: true }) => {
                 answer(batch, Some(&failure));
@@ -222,10 +234,22 @@ impl Run {
                 batch.into_iter().try_for_each(|queued| self.write(vec![queued]))
             }
             Err(Failed { failure, .. }) => {
+                if matches!(failure, Failure::DiskFull(_)) {
+                    self.parts.fullness.refused();
+                }
                 answer(batch, Some(&failure));
                 Ok(())
             }
         }
+    }
+
+    /// Bytes by which the last batch has made the write-ahead log grow.
+    fn written(&mut self, log: &rusqlite::Result<LogState>) -> u64 {
+        let Ok(log) = log else { return 0 };
+        // A log that has been carried over starts over.
+        let new = if log.pages < self.log_pages { log.pages } else { log.pages - self.log_pages };
+        self.log_pages = log.pages;
+        new.unsigned_abs() * wal::FRAME_BYTES
     }
 
     fn commit(&self, batch: &mut [Queued]) -> Result<(), Failed> {
@@ -263,25 +287,35 @@ impl Run {
     }
 
     /// Carries the write-ahead log over into the database when it has grown long. A failed sync is as fatal here.
-    fn checkpoint(&self) -> Result<(), Fatal> {
-        // Columns: busy, pages in the log, pages of them that have been carried over.
-        let pages_left = |sql| -> rusqlite::Result<i64> {
-            let mut statement = self.parts.connection.prepare_cached(sql)?;
-            statement.query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
-        };
-        let carry_over = || -> rusqlite::Result<()> {
-            if pages_left("PRAGMA wal_checkpoint(NOOP)")? >= self.parts.tuning.checkpoint_pages {
-                pages_left("PRAGMA wal_checkpoint(PASSIVE)")?;
-                self.parts.counters.checkpoint();
+    fn checkpoint(&self, log: rusqlite::Result<LogState>) -> Result<(), Fatal> {
+        let carry_over = |log: LogState| -> rusqlite::Result<()> {
+            if log.pages - log.carried_over >= self.parts.tuning.checkpoint_pages {
+                log_state(&self.parts.connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+                self.parts.counters.other_syncs(CHECKPOINT_SYNCS);
             }
             Ok(())
         };
-        match carry_over().map_err(|error| error.sqlite_error_code()) {
+        match log.and_then(carry_over).map_err(|error| error.sqlite_error_code()) {
             // The log goes on growing; the next batch tries again.
             Ok(()) | Err(Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => Ok(()),
             Err(_) => Err(Fatal),
         }
     }
+}
+
+/// The write-ahead log after a commit or a checkpoint.
+#[derive(Clone, Copy, Debug)]
+struct LogState {
+    /// Pages in it.
+    pages: i64,
+    /// Pages of them that are in the database too.
+    carried_over: i64,
+}
+
+fn log_state(connection: &Connection, checkpoint: &str) -> rusqlite::Result<LogState> {
+    // Columns: busy, pages in the log, pages of them that have been carried over.
+    let read = |row: &rusqlite::Row<'_>| Ok(LogState { pages: row.get(1)?, carried_over: row.get(2)? });
+    connection.prepare_cached(checkpoint)?.query_row((), read)
 }
 
 fn answer(batch: Vec<Queued>, failure: Option<&Failure>) {

@@ -22,6 +22,7 @@ mod listing;
 mod purging;
 pub mod sample;
 mod settings;
+mod transfer;
 
 pub use committing::*;
 pub use creating::*;
@@ -29,6 +30,7 @@ pub use due::*;
 pub use listing::*;
 pub use purging::*;
 pub use settings::*;
+pub use transfer::*;
 
 /// One store under test, with the means to do to it what a test needs.
 #[allow(async_fn_in_trait)]
@@ -128,5 +130,21 @@ macro_rules! conformance {
                 $crate::conformance::$claim::<$subject>().await;
             }
         )*
+    };
+}
+
+/// The same for stores from which everything can be carried over into another one: their
+/// [`Store`](crate::conformance::Subject::Store) is a [`Transfer`](crate::Transfer).
+#[macro_export]
+macro_rules! transfer_conformance {
+    ($subject:ty) => {
+        $crate::conformance! { @each $subject:
+            what_is_carried_over_is_loaded_and_listed_the_same,
+            an_export_comes_in_gid_order_and_its_pieces_join,
+            what_is_carried_over_is_due_when_it_would_have_been,
+            what_is_carried_over_goes_on_from_its_version,
+            what_is_carried_over_twice_is_there_once_as_it_was_last,
+            settings_are_carried_over_with_their_versions,
+        }
     };
 }

@@ -17,7 +17,7 @@ const ROUND: &str = "ESCROW_TEST_ROUND";
 
 /// Writes without end, and says what was acknowledged, a line each: gid and version.
 async fn work(dir: &str) {
-    let store = Arc::new(SqliteStore::open(Path::new(dir), Arc::new(SystemClock)).unwrap());
+    let store = Arc::new(SqliteStore::open(&database(Path::new(dir)), Arc::new(SystemClock)).unwrap());
     let round = env::var(ROUND).unwrap();
     acknowledge("open", Version(0));
     let tasks = (0..8).map(|task| {
@@ -80,7 +80,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     acknowledged.remove("open").unwrap();
     assert!(acknowledged.len() > 300);
 
-    let store = SqliteStore::open(dir.path(), Arc::new(SystemClock)).unwrap();
+    let store = SqliteStore::open(&database(dir.path()), Arc::new(SystemClock)).unwrap();
     for (name, version) in &acknowledged {
         let stored = loaded(&store, &gid(name)).await;
         assert!(stored.version.0 >= *version, "{name} was acknowledged at {version} and is at {:?}", stored.version);
@@ -100,9 +100,9 @@ async fn another_process_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let (mut child, mut lines) = start_child("another_process_is_kept_out", dir.path(), 0);
     assert_eq!(lines.next(), Some(("open".to_owned(), 0)));
-    let error = SqliteStore::open(dir.path(), Arc::new(SystemClock)).unwrap_err();
+    let error = SqliteStore::open(&database(dir.path()), Arc::new(SystemClock)).unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
     child.kill().unwrap();
     child.wait().unwrap();
-    SqliteStore::open(dir.path(), Arc::new(SystemClock)).unwrap();
+    SqliteStore::open(&database(dir.path()), Arc::new(SystemClock)).unwrap();
 }

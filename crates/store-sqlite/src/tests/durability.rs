@@ -94,9 +94,11 @@ async fn a_full_disk_refuses_writes_and_the_store_resumes_by_itself() {
     big.def.custom_data = "x".repeat(1_000_000);
     assert!(is_down(store.create(big.new_txn()).await));
     assert!(is_down(store.create(big.new_txn()).await), "still full");
+    assert!(store.stats().full);
     assert_eq!(loaded(&*store, &gid("stored")).await.version, Version::FIRST, "reads go on");
     pages(1_000_000).await.unwrap();
     big.create(&*store).await;
+    assert!(!store.stats().full);
 
     // While the log is written, at the COMMIT.
     gate.fail(Some(SQLITE_FULL));
@@ -155,6 +157,9 @@ async fn changes_that_wait_together_share_one_commit() {
     let stats = store.stats();
     assert_eq!((stats.changes, stats.batches), (21, 2));
     assert_eq!((stats.batch_sizes[0], stats.batch_sizes[5]), (1, 1), "{stats:?}");
+    assert_eq!(stats.sync_times.iter().sum::<u64>(), 2, "{stats:?}");
+    assert!(stats.sync_time > seconds(0) && stats.batch_bytes > 20 * 300, "{stats:?}");
+    assert_eq!(stats.live, 21);
 }
 
 #[tokio::test]

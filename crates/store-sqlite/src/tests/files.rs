@@ -7,7 +7,7 @@ use escrow_store::SystemClock;
 use super::*;
 
 fn open(dir: &Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(dir, Arc::new(SystemClock))
+    SqliteStore::open(&database(dir), Arc::new(SystemClock))
 }
 
 #[test]
@@ -20,14 +20,14 @@ fn a_store_that_is_open_cannot_be_opened_again() {
     open(dir.path()).unwrap();
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_store_that_is_open_cannot_be_opened_again_by_removing_its_lock_file() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path()).unwrap();
     fs::remove_file(dir.path().join("escrow.lock")).unwrap();
     let error = open(dir.path()).unwrap_err();
-    assert!(matches!(&error, OpenError::Locked { path } if path == dir.path()), "{error:?}");
+    assert!(matches!(&error, OpenError::Locked { path } if *path == database(dir.path())), "{error:?}");
     drop(first);
     open(dir.path()).unwrap();
 }
@@ -52,6 +52,24 @@ fn a_database_that_is_gone_or_empty_is_never_taken_for_a_new_one() {
     fs::remove_file(database(dir.path())).unwrap();
     fs::remove_file(dir.path().join("escrow.lock")).unwrap();
     open(dir.path()).unwrap();
+}
+
+#[test]
+fn databases_of_one_directory_are_stores_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| SqliteStore::open(&dir.path().join(name), Arc::new(SystemClock));
+    let (_one, _two) = (open("one.db").unwrap(), open("two.db").unwrap());
+    assert!(matches!(open("two.db"), Err(OpenError::Locked { path }) if path == dir.path().join("two.lock")));
+}
+
+#[test]
+fn a_name_that_leaves_none_for_the_lock_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().join("escrow.lock"), dir.path().join("..")] {
+        let error = SqliteStore::open(&path, Arc::new(SystemClock)).unwrap_err();
+        assert!(matches!(error, OpenError::BadName { .. }), "{error:?}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[cfg(unix)]

@@ -25,7 +25,7 @@ async fn killed() -> TempDir {
 }
 
 fn open(dir: &Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(dir, Arc::new(SystemClock))
+    SqliteStore::open(&database(dir), Arc::new(SystemClock))
 }
 
 fn log(dir: &TempDir) -> PathBuf {
