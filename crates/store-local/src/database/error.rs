@@ -1,0 +1,126 @@
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use escrow_store::StoreError;
+use rusqlite::ErrorCode;
+
+use crate::identity::StoreId;
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// A file or the directory cannot be made, read or removed.
+    #[error("cannot prepare {path}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite cannot open it: it is damaged, or the disk fails.
+    #[error("cannot open {path}")]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// It is some other program's database, or an empty file.
+    #[error("{path} is not a database of this kind of store")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It belongs to another store.
+    #[error("{path} belongs to store {found}, not to {expected}")]
+    OtherStore {
+        /// The database.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: StoreId,
+    },
+    /// A newer version of this program has used it.
+    #[error(
+        "{path} has schema version {found}; this program knows schemas up to {known}: start the version that wrote it"
+    )]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// The schema version it has.
+        found: i64,
+        /// The newest schema version known here.
+        known: usize,
+    },
+}
+
+/// Why a write did not happen, or may not have happened. Cheap to copy.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The disk is full. Nothing happened; the same can be tried again once there is room.
+    #[error("the disk is full")]
+    Full(#[source] Arc<dyn Error + Send + Sync>),
+    /// A commit or a checkpoint failed: it is not known what is on the disk, and the store has to end.
+    #[error("a database could not be made durable")]
+    Failed(#[source] Arc<dyn Error + Send + Sync>),
+    /// The database or its directory reports something else. Nothing happened.
+    #[error("the database reports an error")]
+    Sqlite(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    /// An error before anything had to become durable.
+    pub(crate) fn of(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(Arc::new(error)),
+            _ => Self::Sqlite(Arc::new(error)),
+        }
+    }
+
+    /// An error of a commit or a checkpoint.
+    pub(crate) fn of_sync(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            // Out of space is found while writing, before the sync: what was written counts for nothing.
+            Some(ErrorCode::DiskFull) => Self::Full(Arc::new(error)),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Sqlite(Arc::new(error)),
+            _ => Self::Failed(Arc::new(error)),
+        }
+    }
+
+    /// An error of the directory or of a file in it, before anything had to become durable.
+    pub(crate) fn of_io(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(Arc::new(error)),
+            _ => Self::Sqlite(Arc::new(error)),
+        }
+    }
+
+    /// A directory could not be synced.
+    pub(crate) fn of_io_sync(error: io::Error) -> Self {
+        Self::Failed(Arc::new(error))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Sqlite { source, .. } => Self::of(source),
+            OpenError::Io { source, .. } => Self::of_io(source),
+            error => Self::Sqlite(Arc::new(error)),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Failed(_) => Self::Unknown { source: failure.into() },
+            Failure::Full(_) | Failure::Sqlite(_) => Self::Down { source: failure.into() },
+        }
+    }
+}

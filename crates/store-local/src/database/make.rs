@@ -1,0 +1,116 @@
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{OpenError, Schema, connect, meta, set_meta};
+use crate::disk::Disk;
+use crate::identity::StoreId;
+
+/// What SQLite appends to a database's name for the files beside it.
+pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A database that is being made has this behind its name. It gets its own name when it is complete: a database without a
+/// schema is damage, never one that was about to be made.
+const UNFINISHED: &str = ".new";
+
+/// Where a database says which store it belongs to.
+const STORE: &str = "store";
+
+/// Making a database syncs it, and its directory.
+const MAKE_SYNCS: u64 = 2;
+
+/// Whether there is a file.
+pub(crate) fn exists(disk: &Arc<dyn Disk>, path: &Path) -> Result<bool, OpenError> {
+    let (dir, name) = split(path);
+    let names = disk.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    Ok(names.iter().any(|found| Some(found.as_str()) == name))
+}
+
+/// Makes a database with the newest schema; durable when this returns.
+pub(crate) fn make(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    store: StoreId,
+    schema: &Schema,
+    syncs: &AtomicU64,
+) -> Result<(), OpenError> {
+    let unfinished = with_suffix(path, UNFINISHED);
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    remove(disk, &unfinished).map_err(io_error)?;
+    fill(disk, &unfinished, store, schema).map_err(|source| OpenError::Sqlite { path: unfinished.clone(), source })?;
+    disk.rename(&unfinished, path).and_then(|()| disk.sync_dir(split(path).0)).map_err(io_error)?;
+    syncs.fetch_add(MAKE_SYNCS, Relaxed);
+    Ok(())
+}
+
+fn fill(disk: &Arc<dyn Disk>, path: &Path, store: StoreId, schema: &Schema) -> rusqlite::Result<()> {
+    let mut connection = connect(disk, path)?;
+    connection.pragma_update(None, "page_size", schema.page_bytes)?;
+    // Half of it is as good as nothing, so nothing has to be kept to go back to; but it is synced.
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    migrate(&mut connection, schema, 0)?;
+    set_meta(&connection, STORE, store.to_string())?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Brings a database to the newest schema.
+pub(crate) fn migrate(connection: &mut Connection, schema: &Schema, from: usize) -> rusqlite::Result<()> {
+    for (number, script) in (1_i64..).zip(schema.migrations).skip(from) {
+        let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        migration.execute_batch(script)?;
+        migration.pragma_update(None, "application_id", schema.application_id)?;
+        migration.pragma_update(None, "user_version", number)?;
+        migration.commit()?;
+    }
+    Ok(())
+}
+
+/// The schema version of a database, if it is this store's and one that this program can use.
+pub(crate) fn check(connection: &Connection, path: &Path, store: StoreId, schema: &Schema) -> Result<usize, OpenError> {
+    let sqlite_error = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let number = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(sqlite_error);
+    if number("PRAGMA application_id")? != i64::from(schema.application_id) {
+        return Err(OpenError::NotAStore { path: path.to_owned() });
+    }
+    let (found, known) = (number("PRAGMA user_version")?, schema.migrations.len());
+    let version = usize::try_from(found).ok().filter(|&version| version > 0 && version <= known);
+    let version = version.ok_or_else(|| OpenError::NewerSchema { path: path.to_owned(), found, known })?;
+    let owner: Option<String> = meta(connection, STORE).map_err(sqlite_error)?;
+    match owner {
+        Some(found) if found == store.to_string() => Ok(version),
+        found => {
+            let found = found.unwrap_or_else(|| "nobody".to_owned());
+            Err(OpenError::OtherStore { path: path.to_owned(), found, expected: store })
+        }
+    }
+}
+
+/// Removes a database with the files beside it, or what is left of one. Not durable before the directory is synced.
+pub(crate) fn remove(disk: &Arc<dyn Disk>, path: &Path) -> io::Result<()> {
+    let (dir, _) = split(path);
+    let names = disk.list(dir)?;
+    for suffix in [""].iter().chain(&SIDE_FILES) {
+        let file = with_suffix(path, suffix);
+        let name = split(&file).1;
+        if names.iter().any(|found| Some(found.as_str()) == name) {
+            disk.remove(&file)?;
+        }
+    }
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn split(path: &Path) -> (&Path, Option<&str>) {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (dir, path.file_name().and_then(|name| name.to_str()))
+}

@@ -1,0 +1,48 @@
+-- One row is one unfinished transaction that has left the log. Times are microseconds since the Unix epoch.
+CREATE TABLE txn (
+    seq          INTEGER PRIMARY KEY,
+    gid          TEXT    NOT NULL UNIQUE,
+    version      INTEGER NOT NULL,
+    write_id     INTEGER NOT NULL,
+    pattern      INTEGER NOT NULL,
+    status       INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL,
+    -- NULL: not final.
+    finished_at  INTEGER,
+    -- NULL: in flight, or only its initiator can move it.
+    next_run_at  INTEGER,
+    -- Who has it in flight; NULL: nobody.
+    owner        INTEGER,
+    attention    INTEGER NOT NULL,
+    business_key TEXT,
+    -- Records, see the codec: one, any number, one, any number.
+    definition   BLOB    NOT NULL,
+    added        BLOB    NOT NULL,
+    progress     BLOB    NOT NULL,
+    history      BLOB    NOT NULL,
+    -- 1: restored from a backup, and waits for an operator to release it.
+    held         INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX txn_kind ON txn (status, pattern, created_at, gid);
+CREATE INDEX txn_business_key ON txn (business_key, created_at, gid) WHERE business_key IS NOT NULL;
+CREATE INDEX txn_attention ON txn (created_at, gid) WHERE attention = 1;
+-- Waiting transactions by their time, those in flight, and those on hold: a transaction is in one of the three at most.
+CREATE INDEX txn_due ON txn (next_run_at, gid) WHERE held = 0 AND owner IS NULL AND next_run_at IS NOT NULL;
+CREATE INDEX txn_in_flight ON txn (gid) WHERE held = 0 AND owner IS NOT NULL;
+CREATE INDEX txn_held ON txn (gid) WHERE held = 1;
+
+CREATE TABLE setting (
+    category TEXT    NOT NULL,
+    key      TEXT    NOT NULL,
+    version  INTEGER NOT NULL,
+    value    BLOB    NOT NULL,
+    PRIMARY KEY (category, key)
+) STRICT, WITHOUT ROWID;
+
+-- The store, and the number of rows and of those on hold.
+CREATE TABLE meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value ANY  NOT NULL
+) STRICT, WITHOUT ROWID;
