@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Keep everything in this directory.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+    /// Keep transactions in this store instead: sqlite:FILE or local:DIR.
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
     /// Read settings from this file instead of ./escrow.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -88,6 +91,7 @@ fn sources(args: &Args) -> anyhow::Result<Sources> {
     let flags = [
         ("listen", args.listen.clone()),
         ("data", args.data.clone()),
+        ("store", args.store.clone()),
         ("transactions.retry_cap_seconds", number(args.retry_cap_seconds)),
         ("shutdown_grace_seconds", number(args.shutdown_grace_seconds)),
         ("log.format", args.log_format.clone()),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use escrow_engine::Coordinator;
+use escrow_store::Backend;
 use escrow_wire::dtm::Reply;
 use http::header::LOCATION;
 use http::{HeaderValue, Request, Response};
@@ -29,6 +30,7 @@ const JSON: &str = "application/json; charset=utf-8";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
+    pub(crate) store: Arc<dyn Backend>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) http: HttpConfig,
     pub(crate) sizes: Sizes,
@@ -100,10 +102,10 @@ impl App {
             Route::Version => dtm::version(),
             Route::Ping => dtm::ping(),
             Route::Healthz => return Ok(answer::respond(200, JSON, r#"{"status":"ok"}"#)),
-            Route::Readyz if coordinator.is_stopping() => {
-                return Ok(answer::respond(503, JSON, r#"{"status":"stopping"}"#));
+            Route::Readyz => {
+                let (status, body) = readiness(coordinator.is_stopping(), self.store.stats().full);
+                return Ok(answer::respond(status, JSON, body));
             }
-            Route::Readyz => return Ok(answer::respond(200, JSON, r#"{"status":"ready"}"#)),
             Route::Metrics => {
                 let text = self.metrics.render(coordinator.active());
                 return Ok(answer::respond(200, metrics::CONTENT_TYPE, text));
@@ -127,6 +129,15 @@ impl App {
     }
 }
 
+/// Whether new transactions would be taken: status and body of `/readyz`.
+fn readiness(stopping: bool, store_full: bool) -> (u16, &'static str) {
+    match (stopping, store_full) {
+        (true, _) => (503, r#"{"status":"stopping"}"#),
+        (false, true) => (503, r#"{"status":"full","reason":"the disk or the backlog of the store is full"}"#),
+        (false, false) => (200, r#"{"status":"ready"}"#),
+    }
+}
+
 fn last_part(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
@@ -141,4 +152,19 @@ fn redirect(path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_not_ready_and_says_why() {
+        assert_eq!(readiness(false, false), (200, r#"{"status":"ready"}"#));
+        assert_eq!(readiness(true, true), (503, r#"{"status":"stopping"}"#));
+        let (status, body) = readiness(false, true);
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((status, body["status"].as_str()), (503, Some("full")));
+        assert!(body["reason"].as_str().unwrap().contains("is full"));
+    }
 }

@@ -63,6 +63,7 @@ codes! {
     STORE_NEWER = "store_newer";
     NOT_A_STORE = "not_a_store";
     STORE_UNUSABLE = "store_unusable";
+    OTHER_STORE = "other_store";
     CANNOT_LISTEN = "cannot_listen";
     STORE_FAILED = "store_failed";
 }

@@ -17,6 +17,7 @@ use http::uri::Scheme;
 
 use crate::codes::Code;
 use crate::sizes::Sizes;
+use crate::stores::StoreChoice;
 
 pub use load::{ConfigFile, Sources};
 pub use raw::{DEFAULT_TOML, RawAlert, RawConfig, RawDrive, RawHttp, RawLimits, RawLog, RawTransactions};
@@ -29,8 +30,10 @@ const MIB: usize = 1024 * 1024;
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The directory that holds everything.
+    /// The directory that holds everything, unless another store is named.
     pub data: PathBuf,
+    /// Where transactions are kept; `None`: in `data`.
+    pub store: Option<StoreChoice>,
     /// Names under which clients reach this coordinator, in lower case.
     pub allowed_hosts: Vec<String>,
     /// How long a stop waits for what is on its way.
@@ -184,6 +187,7 @@ impl TryFrom<RawConfig> for Config {
         Ok(Self {
             listen: parse("listen", &raw.listen, "an IP address with a port, such as 127.0.0.1:36789")?,
             data: data_directory(&raw.data)?,
+            store: store(&raw.store)?,
             allowed_hosts: raw.allowed_hosts.iter().map(|host| host_name(host)).collect::<Result<_, _>>()?,
             shutdown_grace: seconds("shutdown_grace_seconds", raw.shutdown_grace_seconds, 0..=3600)?,
             log: log(&raw.log)?,
@@ -287,6 +291,13 @@ fn alert(raw: &RawAlert) -> Result<Option<AlertConfig>, ConfigError> {
 
 fn data_directory(text: &str) -> Result<PathBuf, ConfigError> {
     if text.is_empty() { Err(invalid("data", text, "the path of a directory")) } else { Ok(PathBuf::from(text)) }
+}
+
+fn store(text: &str) -> Result<Option<StoreChoice>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| invalid("store", text, "sqlite:FILE or local:DIR, or empty"))
 }
 
 /// A host name as browsers and clients write it into a request: no scheme, no port.

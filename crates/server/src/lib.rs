@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod server;
+mod stores;
 
 pub mod config;
 
@@ -37,3 +38,4 @@ pub use config::Config;
 pub use epoch::EpochError;
 pub use server::{ServeError, Server, StartError};
 pub use sizes::Sizes;
+pub use stores::{InvalidStore, OpenStoreError, StoreChoice};

@@ -3,22 +3,24 @@
 //! Names that begin with `dtm_` are DTM's, so that dashboards and alerts made for it go on working; `branchid` is left out
 //! there, because labels come from a fixed set. Ours begin with `escrow_`.
 
-use std::fmt;
+mod store;
+
 use std::time::Duration;
 
 use escrow_engine::Observer;
 use escrow_store::Stats;
 use escrow_txn::{BranchOp, BranchOutcome, Pattern, Status};
 use escrow_wire::dtm;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, prometheus_text};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::accept::Refusal;
+
+use store::StoreCollector;
 
 /// The content type of [`Metrics::render`].
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -144,7 +146,7 @@ impl Metrics {
             connections: ConnectionMetrics::default(),
         };
         metrics.register();
-        metrics.registry.register_collector(Box::new(StoreCounters(Box::new(store))));
+        metrics.registry.register_collector(Box::new(StoreCollector(Box::new(store))));
         metrics
     }
 
@@ -213,34 +215,6 @@ impl Metrics {
             tracing::error!(%error, "the metrics cannot be written");
         }
         text
-    }
-}
-
-/// The store's own counters, read when somebody asks.
-struct StoreCounters(Box<dyn Fn() -> Stats + Send + Sync>);
-
-impl fmt::Debug for StoreCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreCounters").finish_non_exhaustive()
-    }
-}
-
-impl Collector for StoreCounters {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = (self.0)();
-        for (name, help, value) in [
-            ("escrow_store_changes", "Changes that became durable or were found in conflict", stats.changes),
-            ("escrow_store_batches", "Commits, each with one sync, that changes shared", stats.batches),
-            (
-                "escrow_store_other_syncs",
-                "Syncs besides those of commits: of checkpoints, segments, archives",
-                stats.other_syncs,
-            ),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
-        }
-        Ok(())
     }
 }
 
@@ -333,9 +307,7 @@ mod tests {
 
     #[test]
     fn dtms_names_and_ours_count_the_same_things() {
-        let mut stats = Stats::default();
-        (stats.changes, stats.batches) = (7, 5);
-        let metrics = Metrics::new(move || stats.clone());
+        let metrics = Metrics::new(Stats::default);
         let second = Duration::from_secs(1);
         metrics.answered_request("submit", true, second);
         metrics.answered_request("submit", false, second);
@@ -358,9 +330,6 @@ mod tests {
             "escrow_transactions_active 3",
             "escrow_connections_open 1",
             r#"escrow_connections_refused_total{reason="total"} 1"#,
-            "escrow_store_changes_total 7",
-            "escrow_store_batches_total 5",
-            "escrow_store_other_syncs_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

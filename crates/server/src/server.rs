@@ -1,13 +1,12 @@
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
 use escrow_outbound::{EgressPolicy, HttpCaller};
 use escrow_store::{Backend, Clock, Settings, Store, SystemClock};
-use escrow_store_sqlite::{OpenError, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use crate::codes::Code;
 use crate::epoch::{self, EpochError};
 use crate::large::Large;
 use crate::metrics::Metrics;
+use crate::stores::{self, OpenStoreError, StoreChoice};
 use crate::topics::Topics;
 use crate::{Config, descriptors};
 
@@ -29,7 +29,7 @@ pub struct Server {
     grace: Duration,
     coordinator: Coordinator,
     acceptor: Acceptor<TcpListener, App>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Backend>,
     _alerting: JoinSet<()>,
 }
 
@@ -38,19 +38,19 @@ pub struct Server {
 #[non_exhaustive]
 pub enum StartError {
     /// The store cannot be opened; another coordinator may have it.
-    #[error("the data directory {path} cannot be used")]
+    #[error("the store {store} cannot be used")]
     Store {
-        /// The data directory.
-        path: PathBuf,
+        /// The store.
+        store: StoreChoice,
         /// Why.
         #[source]
-        source: OpenError,
+        source: OpenStoreError,
     },
     /// The store does not say how often it was opened.
-    #[error("the data directory {path} cannot be used")]
+    #[error("the store {store} cannot be used")]
     Epoch {
-        /// The data directory.
-        path: PathBuf,
+        /// The store.
+        store: StoreChoice,
         /// Why.
         #[source]
         source: EpochError,
@@ -73,7 +73,7 @@ pub enum ServeError {
     /// A commit failed, and nobody can say what is on the disk. The next start reads it from there.
     #[error("the store in {path} has failed: it takes no more writes until the next start")]
     StoreFailed {
-        /// The data directory.
+        /// Where it is: its directory, or its file.
         path: PathBuf,
     },
 }
@@ -82,10 +82,8 @@ impl StartError {
     /// A name for this kind of error that does not change.
     pub fn code(&self) -> &'static str {
         let code = match self {
-            Self::Store { source: OpenError::Locked { .. }, .. } => Code::STORE_LOCKED,
-            Self::Store { source: OpenError::NewerSchema { .. }, .. } => Code::STORE_NEWER,
-            Self::Store { source: OpenError::NotAStore { .. }, .. } => Code::NOT_A_STORE,
-            Self::Store { .. } | Self::Epoch { .. } => Code::STORE_UNUSABLE,
+            Self::Store { source, .. } => source.code(),
+            Self::Epoch { .. } => Code::STORE_UNUSABLE,
             Self::Listen { .. } => Code::CANNOT_LISTEN,
         };
         code.as_str()
@@ -114,11 +112,12 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, data, allowed_hosts, shutdown_grace, http, sizes, engine, alert, log: _ } = config;
+        let Config { listen, data, store, allowed_hosts, shutdown_grace, http, sizes, engine, alert, log: _ } = config;
         let http = descriptors::keep_some_back(http);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = open_store(data.clone(), Arc::clone(&clock)).await?;
-        let owner = epoch::next(&*store).await.map_err(|source| StartError::Epoch { path: data.clone(), source })?;
+        let (store, choice, data) = open_store(store, data, Arc::clone(&clock)).await?;
+        let owner = epoch::next(&*store).await;
+        let owner = owner.map_err(|source| StartError::Epoch { store: choice.clone(), source })?;
         let (listener, address) = bind(listen).await?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "anybody who reaches this address can begin and stop transactions");
@@ -139,10 +138,18 @@ impl Server {
         );
         let connections = metrics.connections();
         let large = Large::new(http.large_bytes_max);
-        let app =
-            App { coordinator: coordinator.clone(), metrics, http: http.clone(), sizes, allowed_hosts, large, topics };
+        let app = App {
+            coordinator: coordinator.clone(),
+            store: Arc::clone(&store),
+            metrics,
+            http: http.clone(),
+            sizes,
+            allowed_hosts,
+            large,
+            topics,
+        };
         let acceptor = Acceptor::new(listener, Arc::new(app), http, connections);
-        tracing::info!(%address, data = %data.display(), epoch = owner.0, "started");
+        tracing::info!(%address, store = %choice, epoch = owner.0, "started");
         Ok(Self { address, data, grace: shutdown_grace, coordinator, acceptor, store, _alerting: alerting })
     }
 
@@ -151,8 +158,8 @@ impl Server {
         self.address
     }
 
-    /// The directory that holds everything.
-    pub fn data(&self) -> &std::path::Path {
+    /// Where everything is: the data directory, or the directory or file of a store that was named.
+    pub fn data(&self) -> &Path {
         &self.data
     }
 
@@ -202,14 +209,22 @@ impl Server {
     }
 }
 
-async fn open_store(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Arc<SqliteStore>, StartError> {
-    let file = path.join("escrow.db");
-    // Opening reads and syncs files, and must not hold up the runtime's threads.
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&file, clock)).await;
+/// The store, and where it is.
+async fn open_store(
+    choice: Option<StoreChoice>,
+    data: PathBuf,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<dyn Backend>, StoreChoice, PathBuf), StartError> {
+    let (opened, store, place) = match choice {
+        None => (stores::open_default(&data, clock).await, StoreChoice::default_in(&data), data),
+        Some(choice) => {
+            let place = choice.path().to_owned();
+            (stores::open(&choice, clock).await, choice, place)
+        }
+    };
     match opened {
-        Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(source)) => Err(StartError::Store { path, source }),
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        Ok(backend) => Ok((backend, store, place)),
+        Err(source) => Err(StartError::Store { store, source }),
     }
 }
 

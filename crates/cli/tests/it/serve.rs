@@ -106,9 +106,24 @@ fn a_second_one_on_the_same_directory_is_told_that_there_is_a_first() {
     let second = run(home.path(), &["--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
     let error = text(&second.stderr);
-    assert!(error.contains("error: the data directory ./escrow-data cannot be used"), "{error}");
+    assert!(error.contains("error: the store sqlite:./escrow-data/escrow.db cannot be used"), "{error}");
     assert!(error.contains("open already") && error.ends_with(" [store_locked]\n"), "{error}");
     assert!(first.get("/api/ping").ends_with("}"));
+}
+
+#[test]
+fn a_store_that_is_named_is_used_instead_of_the_data_directory() {
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--listen", "127.0.0.1:0", "--exit-on-stdin-close", "--store", "sqlite:kept/other.db"];
+    let mut running = Running::start(serve(home.path(), &flags).stdin(Stdio::piped()));
+    assert_eq!(Path::new(&running.data), home.path().canonicalize().unwrap().join("kept/other.db"));
+    assert!(home.path().join("kept/other.lock").exists() && !home.path().join("escrow-data").exists());
+    drop(running.child.stdin.take());
+    assert_eq!(running.end().0, Some(0));
+    let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
+    let refused = command.env("ESCROW_STORE", "postgres:x").output().unwrap();
+    let error = "error: store cannot be \"postgres:x\": it must be sqlite:FILE or local:DIR, or empty [invalid_config]\n";
+    assert_eq!(text(&refused.stderr), error);
 }
 
 #[test]

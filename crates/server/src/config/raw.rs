@@ -10,6 +10,7 @@ pub const DEFAULT_TOML: &str = include_str!("../../../../config/default.toml");
 pub struct RawConfig {
     pub listen: String,
     pub data: String,
+    pub store: String,
     pub allowed_hosts: Vec<String>,
     pub shutdown_grace_seconds: u64,
     pub log: RawLog,

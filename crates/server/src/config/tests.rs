@@ -121,6 +121,7 @@ fn a_value_out_of_range_names_key_value_and_range() {
             "alert.web_hook cannot be \"alerts/x\": it must be an http:// URL, or empty",
         ),
         ("data = ''", "data cannot be \"\": it must be the path of a directory"),
+        ("store = 'a.db'", "store cannot be \"a.db\": it must be sqlite:FILE or local:DIR, or empty"),
         (
             "listen = 'localhost:1'",
             "listen cannot be \"localhost:1\": it must be an IP address with a port, such as 127.0.0.1:36789",
@@ -141,6 +142,15 @@ fn a_web_hook_is_told_of_the_third_failure_unless_another_is_said() {
     let default = alert("web_hook = 'http://alerts:81/x?y'");
     assert_eq!((default.web_hook.as_str(), default.after_failures), ("http://alerts:81/x?y", 3));
     assert_eq!(alert("web_hook = 'http://alerts/'\nretry_limit = 1").after_failures, 1);
+}
+
+#[test]
+fn a_store_is_named_by_any_source_and_none_is_the_data_directorys() {
+    assert_eq!(Config::load(&Sources::default()).unwrap().store, None);
+    let config = Config::load(&with_variables(&[("ESCROW_STORE", "sqlite:/x/y.db")])).unwrap();
+    assert_eq!(config.store, Some(StoreChoice::Sqlite("/x/y.db".into())));
+    let config = Config::load(&with_file("store = 'local:kept'")).unwrap();
+    assert_eq!(config.store, Some(StoreChoice::Local("kept".into())));
 }
 
 #[test]
