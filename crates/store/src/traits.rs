@@ -54,6 +54,24 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`]; what was removed before the error stays removed.
     async fn purge(&self, final_before: Timestamp, limit: NonZeroU32) -> Result<u32, StoreError>;
+
+    /// Whether the transaction is on hold, and nobody may drive it: a store that comes from a backup holds what was unfinished
+    /// then, because its calls may have been made since. What is held is never claimed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn is_held(&self, _gid: &Gid) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Takes one transaction off hold, or all of them (`None`): they are due at once. Durable when this returns; returns how
+    /// many were on hold.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn release_held(&self, _gid: Option<&Gid>) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }
 
 /// What [`Store::create`] found.
