@@ -1,5 +1,3 @@
-#![cfg(test)]
-
 mod files;
 mod names;
 mod sqlite;

@@ -64,7 +64,7 @@ fn a_file_that_grew_is_found_with_any_of_its_lengths_and_zeros_where_nothing_arr
 #[test]
 fn what_was_cut_off_does_not_come_back_when_the_file_grows_again() {
     let disk = disk();
-    let _file = durable_file(&disk, "/d/f", &sectors(b"aa"));
+    durable_file(&disk, "/d/f", &sectors(b"aa")).write_all_at(&sectors(b"a"), SECTOR as u64).unwrap();
     let file = disk.create(Path::new("/d/f")).unwrap();
     assert_eq!(file.len().unwrap(), 0);
     file.write_all_at(b"b", 3 * SECTOR as u64 - 1).unwrap();

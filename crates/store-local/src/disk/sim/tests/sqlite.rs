@@ -157,6 +157,10 @@ fn every_operation_of_making_and_closing_a_database_can_be_the_last_one() {
         disk.power_off_at(last - 1);
         let done = whole(&disk);
         assert!(disk.is_off(), "the operations are the same each time");
+        if let Err(error) = &done {
+            let code = error.sqlite_error_code();
+            assert!(matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)), "{last}: {error}");
+        }
         for seed in 0..10 {
             let connection = open(&disk.after_power_cut(seed)).unwrap();
             assert_sound(&connection);
