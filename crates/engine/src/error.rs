@@ -58,6 +58,13 @@ pub enum RequestError {
         #[source]
         source: IllegalEvent,
     },
+    /// The transaction is on hold since its store was restored: nobody moves it until an operator releases it; nothing was
+    /// stored.
+    #[error("transaction {gid} is on hold until an operator releases it")]
+    Held {
+        /// The transaction.
+        gid: Gid,
+    },
     /// Too much work at the moment; nothing was stored.
     #[error("the coordinator has too much work at the moment")]
     Overloaded {

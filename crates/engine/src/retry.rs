@@ -1,4 +1,4 @@
-//! An order to many: what waits for long goes on at once.
+//! Orders to many: what waits for long, or is on hold, goes on at once.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -58,6 +58,22 @@ impl Coordinator {
         Ok(Retried { count, more })
     }
 
+    /// An operator takes one transaction off hold, or all of them; they go on at once. Returns how many were on hold.
+    ///
+    /// # Errors
+    /// [`RetryError`].
+    pub async fn release_held(&self, gid: Option<&Gid>) -> Result<u64, RetryError> {
+        if self.is_stopping() {
+            return Err(RequestError::ShuttingDown.into());
+        }
+        let released = self.shared.store.release_held(gid).await?;
+        if released > 0 {
+            tracing::info!(released, "an operator released transactions");
+            self.shared.due.at(self.shared.clock.now());
+        }
+        Ok(released)
+    }
+
     /// Up to `limit` transactions that would go on if they were asked to, and whether there are some nobody has looked at.
     async fn stalled(&self, longer_than: Duration, limit: usize) -> Result<(Vec<Gid>, bool), StoreError> {
         let mut query = ListQuery {
@@ -85,8 +101,11 @@ impl Coordinator {
         }
     }
 
-    /// Asks the rules: a delay, for one, is not to be cut short.
+    /// Asks the rules: a delay, for one, is not to be cut short. What is on hold does not go on.
     async fn would_go_on(&self, gid: &Gid) -> Result<bool, StoreError> {
+        if self.shared.store.is_held(gid).await? {
+            return Ok(false);
+        }
         let txn = match self.query(gid).await {
             Ok(Some(txn)) => txn.value,
             Ok(None) => return Ok(false),

@@ -59,7 +59,15 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn hold(&mut self, txn: Versioned<Txn>) -> Result<(), Failed> {
+    /// Takes up a transaction as it is stored, unless it is on hold. One that is driven is not: holds begin with a store.
+    pub(super) async fn hold(&mut self, txn: Versioned<Txn>) -> Result<(), Failed> {
+        if !txn.value.progress.status.is_final() {
+            match self.shared.store.is_held(&self.gid).await {
+                Ok(false) => {}
+                Ok(true) => return Err(Failed::Refused(RequestError::Held { gid: self.gid.clone() })),
+                Err(error) => return Err(Failed::Lost(self.store_failed(error))),
+            }
+        }
         self.room = None;
         self.make_room(txn.value.def.bytes())?;
         let drive = Drive::load(txn.value, self.shared.config.defaults);

@@ -19,7 +19,7 @@ impl Driver {
     pub(super) async fn load(&mut self) -> Result<bool, Failed> {
         if self.held.is_none() {
             match self.shared.store.load(&self.gid).await {
-                Ok(Some(txn)) => self.hold(txn)?,
+                Ok(Some(txn)) => self.hold(txn).await?,
                 Ok(None) => return Ok(false),
                 Err(error) => return Err(Failed::Lost(self.store_failed(error))),
             }
@@ -46,7 +46,7 @@ impl Driver {
                 Ok(true)
             }
             Ok(Created::Exists(txn)) => {
-                self.hold(*txn)?;
+                self.hold(*txn).await?;
                 Ok(false)
             }
             Err(StoreError::Busy) => Err(Failed::Refused(RequestError::Overloaded { retry_after: RETAKE_AFTER })),
@@ -120,7 +120,7 @@ impl Driver {
         self.store_failed(error)
     }
 
-    fn store_failed(&self, error: StoreError) -> Lost {
+    pub(super) fn store_failed(&self, error: StoreError) -> Lost {
         let chain = error_chain(&error);
         if matches!(error, StoreError::Corrupt { .. }) {
             tracing::error!(gid = %self.gid, error = chain, "a transaction cannot be read and is held");

@@ -8,6 +8,7 @@ mod claims;
 mod cost;
 mod durable_replies;
 mod flow;
+mod holds;
 mod lanes;
 mod lifecycle;
 mod orders;

@@ -1,6 +1,6 @@
 //! What the tests put around the engine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,6 +155,8 @@ pub(crate) struct Counting {
     takes_no_writes: AtomicBool,
     /// Writes after which a restart would not find the transaction.
     out_of_reach: Mutex<Vec<String>>,
+    /// On hold.
+    held: Mutex<BTreeSet<Gid>>,
 }
 
 /// What happens to a claim between the store and the engine.
@@ -200,7 +202,8 @@ impl Store for Counting {
     }
 
     async fn claim_due(&self, owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
-        let claimed = self.inner.claim_due(owner, limit).await?;
+        let mut claimed = self.inner.claim_due(owner, limit).await?;
+        claimed.gids.retain(|gid| !self.held.lock().unwrap().contains(gid));
         let told = if claimed.gids.is_empty() { None } else { self.next_claim.lock().unwrap().take() };
         match told {
             Some(Claim::Slow(wait)) => tokio::time::sleep(wait).await,
@@ -220,6 +223,19 @@ impl Store for Counting {
 
     async fn purge(&self, final_before: Timestamp, limit: NonZeroU32) -> Result<u32, StoreError> {
         self.inner.purge(final_before, limit).await
+    }
+
+    async fn is_held(&self, gid: &Gid) -> Result<bool, StoreError> {
+        Ok(self.held.lock().unwrap().contains(gid))
+    }
+
+    async fn release_held(&self, gid: Option<&Gid>) -> Result<u64, StoreError> {
+        let released: Vec<_> =
+            self.held.lock().unwrap().extract_if(.., |held| gid.is_none_or(|gid| held == gid)).collect();
+        for gid in &released {
+            self.inner.release(gid, Timestamp::from_micros(0)).await;
+        }
+        Ok(released.len() as u64)
     }
 }
 
@@ -262,6 +278,7 @@ impl World {
             next_claim: Mutex::default(),
             takes_no_writes: AtomicBool::new(false),
             out_of_reach: Mutex::default(),
+            held: Mutex::default(),
         });
         let coordinator = Coordinator::start(
             config.clone(),
@@ -290,6 +307,11 @@ impl World {
     /// What happens to the next claim that is not empty.
     pub(crate) fn next_claim(&self, claim: Claim) {
         *self.store.next_claim.lock().unwrap() = Some(claim);
+    }
+
+    /// From now on the transaction is on hold, as after a restore. It must not be driven yet.
+    pub(crate) fn hold(&self, gid: &str) {
+        self.store.held.lock().unwrap().insert(Gid::parse(gid).unwrap());
     }
 
     /// Whether the store takes writes from now on.
