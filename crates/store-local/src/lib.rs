@@ -8,14 +8,39 @@
 //! ```
 //!
 //! A directory holds `escrow.lock`, `escrow.id`, `log/` (segments), `unfinished.db` and `archive/` (partitions).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 #![allow(dead_code, unused_imports)]
-mod disk;
-mod identity;
-mod record;
-mod log;
+
 mod archive;
 mod columns;
+mod core;
 mod database;
+mod disk;
+mod error;
+mod files;
 mod filter;
 mod finding;
+mod identity;
+mod keeper;
+mod list;
+mod log;
+mod open;
+mod reads;
+mod record;
+mod replay;
 mod spill;
+mod store;
+mod table;
+mod thread;
+mod transfer;
+mod tuning;
+mod writer;
+
+pub use error::OpenError;
+pub use replay::ReplayError;
+pub use store::LocalStore;
+mod listing;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What is done off the path of acknowledgements: finished transactions go to the archive, old unfinished ones to
+//! `unfinished.db`, segments that nobody needs are retired, and timers come back into memory before they are due.
+//!
+//! The log covers every step: whoever is cut off in the middle does it again. See `thread` for when it runs.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use escrow_store::StoreError;
+use escrow_txn::{Gid, Timestamp};
+
+use crate::core::Core;
+use crate::archive::Purgeable;
+use crate::database::Failure;
+use crate::log::SegmentNo;
+use crate::spill::Released;
+
+/// Whether files may be removed at this moment; as long as the permit lives, they may. A backup that runs says no.
+pub(crate) type MayRemove = Box<dyn Fn() -> Option<Box<dyn Send>> + Send>;
+
+/// Does the work of the module's text, one step at a time.
+pub(crate) struct Keeper {
+    core: Arc<Core>,
+    may_remove: MayRemove,
+}
+
+/// Why a step could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeeperError {
+    #[error(transparent)]
+    Database(#[from] Failure),
+    #[error("the files of the log cannot be kept in order")]
+    Log(#[from] io::Error),
+    #[error(transparent)]
+    Read(#[from] StoreError),
+}
+
+impl KeeperError {
+    /// It is not known what is on the disk: the store has to be opened again.
+    pub(crate) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Database(failure) => matches!(failure, Failure::Failed(_)),
+            Self::Log(error) => error.kind() != io::ErrorKind::StorageFull,
+            Self::Read(_) => false,
+        }
+    }
+}
+
+impl Keeper {
+    pub(crate) fn new(core: Arc<Core>, may_remove: MayRemove) -> Self {
+        Self { core, may_remove }
+    }
+
+    /// Makes one round: a piece of every kind of work. Whether there is more to do at once.
+    pub(crate) fn step(&self, now: Timestamp) -> Result<bool, KeeperError> {
+        // A spare first: it is what a full disk keeps the writer waiting for.
+        let spare = self.prepare_spare();
+        let archived = self.archive(now)?;
+        let saved = self.save()?;
+        self.retire()?;
+        if self.core.spill.needs_filter() {
+            self.core.spill.build_filter()?;
+        }
+        let refilled = self.refill(now)?;
+        spare?;
+        Ok(archived || saved || refilled)
+    }
+
+    fn prepare_spare(&self) -> Result<(), KeeperError> {
+        self.core.segments.prepare_spare()?;
+        self.core.log_full.store(false, Relaxed);
+        Ok(())
+    }
+
+    /// Moves finished transactions into the archive. Whether more of them wait.
+    pub(crate) fn archive(&self, now: Timestamp) -> Result<bool, KeeperError> {
+        let core = &self.core;
+        let (rows, backlog) = {
+            let table = core.table();
+            (table.finished(core.tuning.archive_batch), table.backlog())
+        };
+        core.backlog_full.store(backlog > core.tuning.backlog_max, Relaxed);
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        core.archive.insert(&rows, now)?;
+        // Only then: whoever looks here first and there second finds it in one of the two.
+        let spilled: Vec<Gid> =
+            rows.iter().filter(|row| core.spill.may_hold(&row.gid)).map(|row| row.gid.clone()).collect();
+        if !spilled.is_empty() {
+            core.spill.delete(&spilled)?;
+        }
+        let mut table = core.table();
+        table.archived(rows.len());
+        Ok(table.backlog() > 0)
+    }
+
+    /// Saves the unfinished transactions and settings that hold the oldest segment, if the log has grown long. Whether there
+    /// are more of them.
+    pub(crate) fn save(&self) -> Result<bool, KeeperError> {
+        let core = &self.core;
+        let (oldest, count) = (core.segments.oldest(), core.segments.count());
+        let current = SegmentNo(oldest.0 + count.saturating_sub(1));
+        let is_long = core.segments.bytes() > core.tuning.log_bytes_kept || count > core.tuning.segments_kept;
+        let (rows, settings) = {
+            let table = core.table();
+            // Otherwise it is about to become shorter.
+            let is_held = table.first_needed(current) == oldest && oldest < current;
+            if !(is_long && is_held) {
+                return Ok(false);
+            }
+            (table.holding(oldest.next(), core.tuning.save_batch), table.settings_holding(oldest.next()))
+        };
+        if rows.is_empty() && settings.is_empty() {
+            // Finished ones hold it, which are to be archived, or a newer version's records, which nobody here can save.
+            return Ok(false);
+        }
+        core.spill.save(&rows, &settings)?;
+        let mut table = core.table();
+        table.saved(&rows, current);
+        table.saved_settings(settings, current);
+        Ok(true)
+    }
+
+    fn retire(&self) -> Result<(), KeeperError> {
+        let segments = &self.core.segments;
+        if segments.oldest() < segments.durable_first()
+            && let Some(_permit) = (self.may_remove)()
+        {
+            // Until now the segments could make up for what a crash takes from SQLite's own logs.
+            self.core.spill.settle()?;
+            self.core.archive.settle()?;
+            segments.retire()?;
+        }
+        Ok(())
+    }
+
+    /// Brings timers into memory: those of the window, and at least the next one. Whether there are more of them to bring.
+    pub(crate) fn refill(&self, now: Timestamp) -> Result<bool, KeeperError> {
+        let core = &self.core;
+        let window = now.plus(core.tuning.timers_window);
+        let after = {
+            let table = core.table();
+            if !table.far.needs_refill(now, core.tuning.timers_window, table.schedule.next_due_at()) {
+                return Ok(false);
+            }
+            table.far.horizon.clone()
+        };
+        let due = core.spill.due(after.as_ref(), core.tuning.timers_chunk)?;
+        Ok(core.table().refill(&due, window, due.len() < core.tuning.timers_chunk))
+    }
+
+    /// Prepares a purge: how many transactions from before this time there are that still count as present, up to about
+    /// `limit`, and the time up to which these are all.
+    pub(crate) fn purgeable(&self, final_before: Timestamp, limit: u32) -> Result<Purgeable, KeeperError> {
+        // What becomes final meanwhile is younger.
+        let rounds = 1 + self.core.table().backlog() / self.core.tuning.archive_batch;
+        for _ in 0..rounds {
+            self.archive(self.core.clock.now())?;
+        }
+        Ok(self.core.archive.purgeable(Some(self.core.purged_before()), final_before, limit as usize)?)
+    }
+
+    /// Removes the files of which nothing is left.
+    pub(crate) fn drop_purged(&self) -> Result<(), KeeperError> {
+        if let Some(_permit) = (self.may_remove)() {
+            self.core.archive.drop_purged(self.core.purged_before())?;
+        }
+        Ok(())
+    }
+
+    /// Releases one transaction that is on hold, or all; returns how many.
+    pub(crate) fn release(&self, gid: Option<&Gid>) -> Result<u64, KeeperError> {
+        let mut count = 0;
+        loop {
+            let released = self.core.spill.release(gid)?;
+            let now = self.core.clock.now();
+            let mut table = self.core.table();
+            for Released { gid, next_run_at, in_flight } in &released {
+                table.released(gid, *next_run_at, *in_flight, now);
+            }
+            count += released.len() as u64;
+            if gid.is_some() || released.is_empty() {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! From the files of a directory to a store that can go on, or a new one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use escrow_store::Clock;
+
+use crate::archive::Archive;
+use crate::core::{Core, Parts};
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::identity::{self, Found, StoreId};
+use crate::log::{self, Log, LogError};
+use crate::replay::{Replay, ReplayError};
+use crate::spill::Spill;
+use crate::tuning::Tuning;
+
+/// The database of unfinished transactions, in the directory of the store.
+pub(crate) const UNFINISHED: &str = "unfinished.db";
+/// The directory of the archive's partitions.
+pub(crate) const ARCHIVE: &str = "archive";
+
+/// Opens the store in `dir`, which exists, and makes it if it is not there.
+pub(crate) fn open(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    clock: Arc<dyn Clock>,
+    tuning: Tuning,
+) -> Result<(Arc<Core>, Log), OpenError> {
+    let (id, is_new) = match identity::find(&**disk, dir)? {
+        Found::Store(id) => (id, false),
+        Found::Nothing { begun } => (begun.unwrap_or_else(|| StoreId(rand::random())), true),
+    };
+    let new_log = if is_new { Some(begin(disk, dir, id, &tuning)?) } else { None };
+    let unfinished = dir.join(UNFINISHED);
+    if !is_new && !exists(disk, dir, UNFINISHED)? {
+        return Err(OpenError::Gone { path: unfinished });
+    }
+    let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
+    let spill = Spill::open(disk, &unfinished, id).map_err(|error| database(error.into()))?;
+    let archive = Archive::open(disk, &dir.join(ARCHIVE), id, tuning.archive.clone());
+    let archive = archive.map_err(|error| database(error.into()))?;
+    let mut replay = Replay::new(&spill, &archive).map_err(|error| database(error.into()))?;
+    let log = match new_log {
+        Some(log) => log,
+        None => {
+            let mut on_frame = |segment, sequence, body: &[u8]| replay.frame(segment, sequence, body);
+            Log::open(Arc::clone(disk), dir, id, tuning.log, &mut on_frame).map_err(|error| of_log(dir, error))?
+        }
+    };
+    let table = replay.finish(clock.now()).map_err(|error| of_replay(dir, error))?;
+    if is_new {
+        identity::complete(&**disk, dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    }
+    let segments = log.segments();
+    Ok((Arc::new(Core::new(Parts { clock, tuning, archive, spill, segments, table })), log))
+}
+
+fn begin(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, tuning: &Tuning) -> Result<Log, OpenError> {
+    identity::begin(&**disk, dir, id).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    let log = Log::create(Arc::clone(disk), dir, id, tuning.log, &[]);
+    log.map_err(|error| of_log(dir, log::OpenError::<ReplayError>::Log(error)))
+}
+
+/// Whether nothing of a store is in the directory, though there may be locks.
+pub(crate) fn is_empty(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
+    Ok(matches!(identity::find(disk, dir)?, Found::Nothing { .. }))
+}
+
+fn exists(disk: &Arc<dyn Disk>, dir: &Path, file: &str) -> Result<bool, OpenError> {
+    let names = disk.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    Ok(names.iter().any(|name| name == file))
+}
+
+fn of_log(dir: &Path, error: log::OpenError<ReplayError>) -> OpenError {
+    let dir = dir.to_owned();
+    match error {
+        log::OpenError::Frame { source, .. } => of_replay(&dir, source),
+        log::OpenError::Log(LogError::Io { path, source }) => OpenError::Io { path, source },
+        log::OpenError::Log(LogError::Missing { dir }) => OpenError::Gone { path: dir },
+        log::OpenError::Log(error) => match error {
+            LogError::Damage(_) => OpenError::Damaged { dir, source: error.into() },
+            LogError::Newer { ref path, .. } => OpenError::Newer { path: path.clone(), source: error.into() },
+            error => OpenError::Log { dir, source: error.into() },
+        },
+    }
+}
+
+fn of_replay(dir: &Path, error: ReplayError) -> OpenError {
+    OpenError::Damaged { dir: dir.to_owned(), source: error.into() }
+}

@@ -1,0 +1,147 @@
+//! From the log back to the table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use escrow_store::{EncodedChange, Head, StoreError, StoredTxn, Version};
+use escrow_txn::{Gid, Timestamp};
+
+use crate::archive::Archive;
+use crate::core::purged_before;
+use crate::log::SegmentNo;
+use crate::record::{self, Item, Record, RecordError};
+use crate::spill::Spill;
+use crate::table::Table;
+
+/// Why what the log tells makes no sense, though its frames are sound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// A record cannot be read.
+    #[error("frame {sequence} in segment {segment} holds a record that cannot be read")]
+    Record {
+        /// The segment's number.
+        segment: u64,
+        /// The frame's number.
+        sequence: u64,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A change of a transaction stands in the log, and what it changes stands nowhere.
+    #[error("frame {sequence} in segment {segment} changes transaction {gid} from version {expected}, and that is nowhere")]
+    Missing {
+        /// The transaction.
+        gid: Gid,
+        /// The version that is missing.
+        expected: u64,
+        /// The segment's number.
+        segment: u64,
+        /// The frame's number.
+        sequence: u64,
+    },
+    /// What is saved beside the log cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes frames over, one after the other.
+#[derive(Debug)]
+pub(crate) struct Replay<'s> {
+    table: Table,
+    spill: &'s Spill,
+    archive: &'s Archive,
+    /// Changes of transactions that are nowhere: the last of each. They are sound if the transaction has been purged.
+    orphans: BTreeMap<Gid, Orphan>,
+}
+
+#[derive(Debug)]
+struct Orphan {
+    expected: Version,
+    head: Head,
+    segment: SegmentNo,
+    sequence: u64,
+}
+
+impl<'s> Replay<'s> {
+    pub(crate) fn new(spill: &'s Spill, archive: &'s Archive) -> Result<Self, StoreError> {
+        let mut table = Table::default();
+        table.load_settings(spill.settings()?);
+        Ok(Self { table, spill, archive, orphans: BTreeMap::new() })
+    }
+
+    /// Takes the next frame over.
+    pub(crate) fn frame(&mut self, segment: SegmentNo, sequence: u64, body: &[u8]) -> Result<(), ReplayError> {
+        for item in record::split(body) {
+            let unreadable = |source: RecordError| ReplayError::Record { segment: segment.0, sequence, source: source.into() };
+            match item.map_err(unreadable)? {
+                Item::Known(record) => self.record(*record, segment, sequence)?,
+                Item::Unknown { .. } => self.table.keep_segment(segment),
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record, segment: SegmentNo, sequence: u64) -> Result<(), ReplayError> {
+        match record {
+            Record::Created(row) => {
+                // A gid that was purged can be used again.
+                self.table.forget_final(&row.gid);
+                self.orphans.remove(&row.gid);
+                if self.table.get(&row.gid).is_none() {
+                    self.table.put(Arc::new(row), segment);
+                }
+            }
+            Record::Changed(change) => self.change(change, segment, sequence)?,
+            Record::SettingPut { at, version, value } => self.table.put_setting(at, Some((version, value)), segment),
+            Record::SettingDeleted { at } => self.table.put_setting(at, None, segment),
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: EncodedChange, segment: SegmentNo, sequence: u64) -> Result<(), ReplayError> {
+        let Some(stands) = self.standing(&change.gid)? else {
+            let orphan = Orphan { expected: change.expected, head: change.head, segment, sequence };
+            self.orphans.insert(change.gid, orphan);
+            return Ok(());
+        };
+        if stands.version > change.expected || stands.head.status.is_final() {
+            // Saved or archived since.
+            return Ok(());
+        }
+        if stands.version < change.expected {
+            let Version(expected) = change.expected;
+            return Err(ReplayError::Missing { gid: change.gid, expected, segment: segment.0, sequence });
+        }
+        let mut row = StoredTxn::clone(&stands);
+        row.apply(&change);
+        self.table.put(Arc::new(row), segment);
+        Ok(())
+    }
+
+    /// The transaction before the next change: what is finished comes before what is saved.
+    fn standing(&self, gid: &Gid) -> Result<Option<Arc<StoredTxn>>, StoreError> {
+        if let Some(row) = self.table.get(gid) {
+            return Ok(Some(Arc::clone(row)));
+        }
+        if let Some(archived) = self.archive.find(gid, Some(purged_before(&self.table)))? {
+            return Ok(Some(Arc::new(archived)));
+        }
+        Ok(self.spill.find(gid)?.map(|spilled| Arc::new(spilled.txn)))
+    }
+
+    /// The table, with everything that was in flight due at once.
+    pub(crate) fn finish(mut self, now: Timestamp) -> Result<Table, ReplayError> {
+        let purged_before = purged_before(&self.table);
+        for (gid, orphan) in self.orphans {
+            let is_purged = orphan.head.finished_at.is_some_and(|at| at < purged_before);
+            if !(orphan.head.status.is_final() && is_purged) {
+                let (Version(expected), SegmentNo(segment)) = (orphan.expected, orphan.segment);
+                return Err(ReplayError::Missing { gid, expected, segment, sequence: orphan.sequence });
+            }
+        }
+        let in_flight = self.spill.in_flight()?;
+        self.table.finish_loading(&in_flight, self.spill.info().rows > 0, now, purged_before);
+        Ok(self.table)
+    }
+}

@@ -1,0 +1,683 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use escrow_store::conformance::ManualClock;
+use escrow_store::conformance::sample::{Sample, branch, gid, limit, start};
+use escrow_store::{Change, Clock, Head, ListQuery, OwnerEpoch, StoredTxn, Version, WriteId, EncodedChange};
+use escrow_txn::{Gid, Status, Timestamp};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::model::{Model, is_purged};
+use crate::core::{Core, Outcome, Request};
+use crate::disk::Disk;
+use crate::disk::sim::SimDisk;
+use crate::keeper::{Keeper, KeeperError};
+use crate::log::{AppendError, Log};
+use crate::record::{self, SettingKey};
+use crate::tuning::Tuning;
+use crate::{list, open};
+
+const DIR: &str = "/store";
+/// Few, so that they meet again in every state.
+const GIDS: u32 = 40;
+
+/// What happened, over all lives.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) cuts: u64,
+    cuts_in_recovery: u64,
+    kills: u64,
+    failed_syncs: u64,
+    clean_stops: u64,
+    full_disks: u64,
+    acknowledged: u64,
+    archived: u64,
+    saved: u64,
+    retired: u64,
+    revived: u64,
+    purged: u64,
+    reused: u64,
+}
+
+impl Counts {
+    fn fields(&self) -> [(&'static str, u64); 13] {
+        [
+            ("power cuts", self.cuts),
+            ("of them while recovering", self.cuts_in_recovery),
+            ("kills", self.kills),
+            ("failed syncs", self.failed_syncs),
+            ("clean stops", self.clean_stops),
+            ("full disks", self.full_disks),
+            ("acknowledged", self.acknowledged),
+            ("archived", self.archived),
+            ("saved", self.saved),
+            ("segments retired", self.retired),
+            ("revived", self.revived),
+            ("purged", self.purged),
+            ("gids used again", self.reused),
+        ]
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let Self {
+            cuts, cuts_in_recovery, kills, failed_syncs, clean_stops, full_disks, acknowledged, archived, saved, retired,
+            revived, purged, reused,
+        } = other;
+        self.cuts += cuts;
+        self.cuts_in_recovery += cuts_in_recovery;
+        self.kills += kills;
+        self.failed_syncs += failed_syncs;
+        self.clean_stops += clean_stops;
+        self.full_disks += full_disks;
+        self.acknowledged += acknowledged;
+        self.archived += archived;
+        self.saved += saved;
+        self.retired += retired;
+        self.revived += revived;
+        self.purged += purged;
+        self.reused += reused;
+    }
+
+    pub(super) fn assert_everything_happened(&self) {
+        for (what, count) in self.fields() {
+            assert!(count >= 20, "only {count} {what}: {self}");
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.fields().map(|(what, count)| format!("{count} {what}"));
+        f.write_str(&fields.join(", "))
+    }
+}
+
+/// How a life of the store ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    PowerCut,
+    Kill,
+    FailedSync,
+    CleanStop,
+}
+
+/// A step could not be made, because of the fault that was planned.
+#[derive(Debug)]
+struct Down;
+
+pub(super) struct World {
+    seed: u64,
+    rng: ChaCha8Rng,
+    clock: Arc<ManualClock>,
+    disk: SimDisk,
+    store: Option<Life>,
+    end: End,
+    is_disk_full: bool,
+    writes: u64,
+    model: Model,
+    pub(super) counts: Counts,
+}
+
+struct Life {
+    core: Arc<Core>,
+    log: Log,
+    keeper: Keeper,
+}
+
+fn tuning() -> Tuning {
+    let mut tuning = Tuning {
+        archive_batch: 6,
+        save_batch: 4,
+        backlog_max: 1_000,
+        log_bytes_kept: 24 * 1024,
+        segments_kept: 3,
+        timers_chunk: 3,
+        ..Tuning::default()
+    };
+    tuning.log.segment_min = 4 * 1024;
+    tuning.log.segment_max = 16 * 1024;
+    tuning.archive.partition_rows = 12;
+    tuning
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            seed,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            clock: ManualClock::at(start()),
+            disk: SimDisk::new(seed),
+            store: None,
+            end: End::PowerCut,
+            is_disk_full: false,
+            writes: 0,
+            model: Model::default(),
+            counts: Counts::default(),
+        };
+        world.recover();
+        world
+    }
+
+    /// A random load until the planned end.
+    pub(super) fn live_until_it_ends(&mut self) {
+        self.plan_the_end();
+        let steps = self.rng.random_range(5..40);
+        for _ in 0..steps {
+            if self.step().is_err() {
+                break;
+            }
+        }
+        self.free_disk();
+        self.stop();
+    }
+
+    fn plan_the_end(&mut self) {
+        self.end = match self.rng.random_range(0..20) {
+            0 => End::CleanStop,
+            1..3 => End::Kill,
+            3 => End::FailedSync,
+            _ => End::PowerCut,
+        };
+        match self.end {
+            End::PowerCut => self.disk.power_off_at(self.rng.random_range(1..150)),
+            End::FailedSync => self.disk.fail_sync(self.rng.random_range(1..20)),
+            End::Kill | End::CleanStop => {}
+        }
+    }
+
+    /// The end of this life, and what the next one finds.
+    fn stop(&mut self) {
+        let Some(Life { core, log, keeper }) = self.store.take() else { return };
+        let next_seed = self.rng.next_u64();
+        match self.end {
+            End::CleanStop => {
+                let first_needed = core.table().first_needed(log.current());
+                log.stop(first_needed).unwrap();
+                self.counts.clean_stops += 1;
+            }
+            End::Kill => {
+                self.counts.kills += 1;
+                let next = self.disk.after_kill();
+                drop(std::mem::replace(&mut self.disk, next));
+            }
+            // The system goes on after a failed sync, or does not.
+            End::FailedSync if next_seed % 2 == 0 => {
+                self.counts.failed_syncs += 1;
+                let next = self.disk.after_kill();
+                drop(std::mem::replace(&mut self.disk, next));
+            }
+            End::FailedSync | End::PowerCut => self.cut(next_seed),
+        }
+        drop((core, keeper));
+    }
+
+    fn cut(&mut self, seed: u64) {
+        self.counts.cuts += 1;
+        let next = self.disk.after_power_cut(seed);
+        drop(std::mem::replace(&mut self.disk, next));
+    }
+
+    /// Starts the store, however often the power is cut meanwhile, and looks at all it holds.
+    pub(super) fn recover(&mut self) {
+        loop {
+            let is_cut = self.rng.random_range(0..4) == 0;
+            if is_cut {
+                self.disk.power_off_at(self.rng.random_range(1..60));
+            }
+            let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+            let opened = disk.create_dir(Path::new(DIR)).map_err(|error| error.to_string()).and_then(|()| {
+                open::open(&disk, Path::new(DIR), clock, tuning()).map_err(|error| crate::error::error_chain(&error))
+            });
+            match opened {
+                Ok((core, log)) if !self.disk.is_off() => {
+                    self.disk.power_off_at(u64::MAX);
+                    let keeper = Keeper::new(Arc::clone(&core), Box::new(|| Some(Box::new(()))));
+                    self.store = Some(Life { core, log, keeper });
+                    self.look_at_everything();
+                    return;
+                }
+                opened => {
+                    assert!(self.disk.is_off(), "seed {}: sound and refused: {}", self.seed, opened.err().unwrap_or_default());
+                    self.counts.cuts_in_recovery += 1;
+                    let seed = self.rng.next_u64();
+                    self.cut(seed);
+                }
+            }
+        }
+    }
+
+    fn free_disk(&mut self) {
+        if std::mem::take(&mut self.is_disk_full) {
+            self.disk.set_capacity(None);
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Down> {
+        match self.rng.random_range(0..100) {
+            0..60 => self.write_some(),
+            60..66 => self.archive(),
+            66..72 => self.save(),
+            72..84 => self.keep(),
+            84..88 => self.purge(),
+            88..94 => {
+                let by = [1, 10, 600, 90_000][self.rng.random_range(0..4)];
+                self.clock.advance(Duration::from_secs(by));
+                Ok(())
+            }
+            94..97 => self.claim(),
+            97 => {
+                self.disk.set_short_reads(self.rng.random_range(0..2) == 0);
+                Ok(())
+            }
+            _ => {
+                if self.is_disk_full {
+                    self.free_disk();
+                } else {
+                    self.is_disk_full = true;
+                    self.counts.full_disks += 1;
+                    self.disk.set_capacity(Some(self.disk.used() + self.rng.random_range(0..6_000)));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.store.as_mut().unwrap()
+    }
+
+    /// A failure has to come from the fault that was planned.
+    fn judge<T>(&mut self, result: Result<T, KeeperError>) -> Result<Option<T>, Down> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                let is_planned = self.disk.is_off() || self.end == End::FailedSync;
+                assert!(is_planned || self.is_disk_full, "seed {}: {}", self.seed, crate::error::error_chain(&error));
+                if is_planned || error.is_fatal() { Err(Down) } else { Ok(None) }
+            }
+        }
+    }
+
+    fn archive(&mut self) -> Result<(), Down> {
+        let now = self.clock.now();
+        let before = self.life().core.table().backlog();
+        let archived = self.life().keeper.archive(now);
+        self.judge(archived)?;
+        let after = self.life().core.table().backlog();
+        self.counts.archived += (before - after) as u64;
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), Down> {
+        let saved = self.life().keeper.save();
+        if self.judge(saved)? == Some(true) {
+            self.counts.saved += 1;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self) -> Result<(), Down> {
+        let now = self.clock.now();
+        let oldest = self.life().core.segments.oldest().0;
+        let result = self.life().keeper.step(now);
+        self.judge(result)?;
+        self.counts.retired += self.life().core.segments.oldest().0 - oldest;
+        Ok(())
+    }
+
+    fn purge(&mut self) -> Result<(), Down> {
+        let final_before = Timestamp::from_micros(self.clock.now().as_micros() - self.rng.random_range(0..200_000_000_000));
+        let limit = self.rng.random_range(1..30);
+        let purgeable = self.life().keeper.purgeable(final_before, limit);
+        let Some(purgeable) = self.judge(purgeable)? else { return Ok(()) };
+        if purgeable.rows == 0 {
+            return Ok(());
+        }
+        let expected = self.model.txns.values().filter_map(|known| known.acknowledged.as_ref());
+        let expected = expected.filter(|row| is_purged(row, purgeable.cut)).count() as u64;
+        assert_eq!(purgeable.rows, expected, "seed {}: what is to be purged", self.seed);
+        let request = self.life().core.purge_request(purgeable.cut);
+        self.model.purge_attempted = Some(purgeable.cut);
+        match self.write(&[request])?.as_deref() {
+            Some([Outcome::Setting(_)]) => self.model.purge(purgeable.cut),
+            Some(other) => panic!("{other:?}"),
+            None => {
+                self.model.purge_attempted = None;
+                return Ok(());
+            }
+        }
+        self.counts.purged += purgeable.rows;
+        let dropped = self.life().keeper.drop_purged();
+        self.judge(dropped)?;
+        Ok(())
+    }
+
+    /// Claims what is due, and gives it back: drivers that end.
+    fn claim(&mut self) -> Result<(), Down> {
+        let now = self.clock.now();
+        let refilled = self.life().keeper.refill(now);
+        self.judge(refilled)?;
+        let mut table = self.life().core.table();
+        for (gid, _) in table.schedule.claim(now, 5) {
+            table.schedule.release(&gid, now.plus(Duration::from_secs(7)), now);
+        }
+        Ok(())
+    }
+
+    /// One batch. `None`: there was no room, and nothing happened.
+    fn write(&mut self, requests: &[Request]) -> Result<Option<Vec<Outcome>>, Down> {
+        let Life { core, log, .. } = self.store.as_mut().unwrap();
+        let requests: Vec<&Request> = requests.iter().collect();
+        match core.write(log, &requests) {
+            Ok(outcomes) => Ok(Some(outcomes)),
+            Err(AppendError::Full(error)) => {
+                assert!(self.is_disk_full || self.disk.is_off(), "seed {}: {error}", self.seed);
+                Ok(None)
+            }
+            Err(error) => {
+                let is_planned = self.disk.is_off() || self.end == End::FailedSync;
+                assert!(is_planned, "seed {}: {error}", self.seed);
+                Err(Down)
+            }
+        }
+    }
+
+    /// A batch of random requests; those that have to look elsewhere are asked again.
+    fn write_some(&mut self) -> Result<(), Down> {
+        let mut asked: Vec<Asked> = Vec::new();
+        for _ in 0..self.rng.random_range(1..8) {
+            let ask = self.ask();
+            // One request for each gid and setting: the model does not look into batches.
+            if asked.iter().all(|other| other.name != ask.name) {
+                asked.push(ask);
+            }
+        }
+        while !asked.is_empty() {
+            asked.iter().for_each(|ask| ask.attempt(&mut self.model));
+            let requests: Vec<Request> = asked.iter().map(Asked::request).collect();
+            let Some(outcomes) = self.write(&requests)? else {
+                asked.iter().for_each(|ask| ask.withdraw(&mut self.model));
+                return Ok(());
+            };
+            let mut again = Vec::new();
+            for (mut ask, outcome) in asked.into_iter().zip(outcomes) {
+                if matches!(outcome, Outcome::LookElsewhere) {
+                    ask.withdraw(&mut self.model);
+                    if !self.look_elsewhere(&mut ask) {
+                        return Err(Down);
+                    }
+                    again.push(ask);
+                } else {
+                    self.counts.acknowledged += 1;
+                    self.accept(&ask, outcome);
+                }
+            }
+            asked = again;
+        }
+        Ok(())
+    }
+
+    /// What a caller does. Whether the disk still answers.
+    fn look_elsewhere(&mut self, ask: &mut Asked) -> bool {
+        let gid = gid(&ask.name);
+        let core = Arc::clone(&self.life().core);
+        let moves = core.table().moves();
+        let purged_before = Some(core.purged_before());
+        let find = || match core.archive.find(&gid, purged_before)? {
+            Some(archived) => Ok(Some(archived)),
+            None => Ok::<_, escrow_store::StoreError>(core.spill.find(&gid)?.map(|spilled| spilled.txn)),
+        };
+        match find() {
+            Ok(found) => {
+                if found.as_ref().is_some_and(|found| !found.head.status.is_final()) {
+                    self.counts.revived += 1;
+                }
+                ask.elsewhere = Some((found.map(Arc::new), moves));
+                true
+            }
+            Err(error) => {
+                assert!(self.disk.is_off(), "seed {}: {error}", self.seed);
+                false
+            }
+        }
+    }
+
+    fn accept(&mut self, ask: &Asked, outcome: Outcome) {
+        let stands = self.model.acknowledged(&gid(&ask.name)).map(|row| row.version);
+        match (&ask.what, outcome) {
+            (What::Create { .. }, Outcome::Created) => {
+                assert_eq!(stands, None, "seed {}: {} was taken", self.seed, ask.name);
+                ask.acknowledge(&mut self.model);
+                if ask.is_reused {
+                    self.counts.reused += 1;
+                }
+            }
+            (What::Create { .. }, Outcome::Exists(found)) => {
+                ask.withdraw(&mut self.model);
+                let known = self.model.acknowledged(&gid(&ask.name));
+                assert_eq!(known, Some(&found), "seed {}: what stands", self.seed);
+            }
+            (What::Commit { row, .. }, Outcome::Committed(version)) => {
+                assert_eq!(version, row.version);
+                ask.acknowledge(&mut self.model);
+            }
+            (What::Commit { change, .. }, Outcome::Conflict(current)) => {
+                ask.withdraw(&mut self.model);
+                assert!(stands == current && stands != Some(change.expected), "seed {}: {}", self.seed, ask.name);
+            }
+            (What::Setting { .. }, Outcome::Setting(_)) => ask.acknowledge(&mut self.model),
+            (What::Setting { .. }, Outcome::SettingConflict(current)) => {
+                ask.withdraw(&mut self.model);
+                let known = self.model.settings.get(&ask.setting()).and_then(|known| known.acknowledged.as_ref());
+                assert_eq!(known.map(|(version, _)| *version), current, "seed {}", self.seed);
+            }
+            (what, outcome) => panic!("seed {}: {what:?} led to {outcome:?}", self.seed),
+        }
+    }
+
+    fn ask(&mut self) -> Asked {
+        self.writes += 1;
+        if self.rng.random_range(0..12) == 0 {
+            return self.ask_setting();
+        }
+        let name = format!("gid-{}", self.rng.random_range(0..GIDS));
+        let known = self.model.acknowledged(&gid(&name)).cloned();
+        let sample = self.sample(&name);
+        let head = self.head(&sample);
+        let write = WriteId(self.writes);
+        let is_reused = self.model.txns.contains_key(&gid(&name));
+        let what = match known {
+            Some(stands) if !stands.head.status.is_final() && self.rng.random_range(0..10) > 0 => {
+                let stale = self.rng.random_range(0..10) == 0;
+                let expected = if stale { Version(stands.version.0 + 1) } else { stands.version };
+                let change = Change { write, head, ..sample.change(expected) };
+                let change = Arc::new(EncodedChange::from(change));
+                let mut row = StoredTxn::clone(&stands);
+                row.apply(&change);
+                What::Commit { change, row: Arc::new(row) }
+            }
+            _ => {
+                let new = escrow_store::NewTxn { write, head, ..sample.new_txn() };
+                let record = Bytes::from(record::created(&new));
+                What::Create { row: Arc::new(new.into()), record }
+            }
+        };
+        Asked { name, what, elsewhere: None, is_reused }
+    }
+
+    fn ask_setting(&mut self) -> Asked {
+        let name = format!("setting-{}", self.rng.random_range(0..4));
+        let known = self.model.settings.get(&("test".to_owned(), name.clone())).cloned().unwrap_or_default();
+        let expected = known.acknowledged.map(|(version, _)| version);
+        let is_removed = expected.is_some() && self.rng.random_range(0..4) == 0;
+        let value = (!is_removed).then(|| Bytes::from(format!("value {}", self.writes)));
+        Asked { name, what: What::Setting { value, expected }, elsewhere: None, is_reused: false }
+    }
+
+    /// A transaction in a random state, with a payload of random length.
+    fn sample(&mut self, name: &str) -> Sample {
+        let mut sample = Sample::new(&gid(name)).created_at(self.clock.now());
+        let length = [3, 40, 400, 3_000][self.rng.random_range(0..4)];
+        sample.def.branches[0] = branch("01", vec![b'x'; length]);
+        sample
+    }
+
+    fn head(&mut self, sample: &Sample) -> Head {
+        let now = self.clock.now();
+        let head = Head { updated_at: now, ..sample.new_txn().head };
+        let waits = |next_run_at| Head { owner: None, next_run_at, ..head.clone() };
+        let is_final = |status| Head { status, finished_at: Some(now), ..waits(None) };
+        match self.rng.random_range(0..10) {
+            0 | 1 => Head { owner: Some(OwnerEpoch(3)), ..head },
+            2 => waits(None),
+            3 => waits(Some(now.plus(Duration::from_secs(5)))),
+            4 | 5 => waits(Some(now.plus(Duration::from_secs(self.rng.random_range(0..100_000))))),
+            6..9 => is_final(Status::Committed),
+            _ => is_final(Status::Aborted),
+        }
+    }
+
+    /// Everything that the store holds has to be what the model knows.
+    fn look_at_everything(&mut self) {
+        let core = Arc::clone(&self.life().core);
+        let purged_before = core.purged_before();
+        let is_possible = purged_before == self.model.purged_before || Some(purged_before) == self.model.purge_attempted;
+        assert!(is_possible, "seed {}: purged before {purged_before}", self.seed);
+        if purged_before > self.model.purged_before {
+            self.model.purge(purged_before);
+        }
+        self.model.purge_attempted = None;
+        let gids: Vec<Gid> = (0..GIDS).map(|number| gid(&format!("gid-{number}"))).collect();
+        for gid in &gids {
+            let here = core.table().get(gid).cloned();
+            let found = here.or_else(|| {
+                let archived = core.archive.find(gid, Some(purged_before)).unwrap();
+                archived.or_else(|| core.spill.find(gid).unwrap().map(|spilled| spilled.txn)).map(Arc::new)
+            });
+            self.model.settle(gid, found);
+        }
+        let keys: Vec<SettingKey> = self.model.settings.keys().cloned().collect();
+        for at in keys {
+            self.model.settle_setting(&at, core.table().setting(&at));
+        }
+        self.look_at_the_list(&core);
+    }
+
+    fn look_at_the_list(&self, core: &Core) {
+        let mut listed = Vec::new();
+        let mut query = ListQuery::newest(limit(7));
+        loop {
+            let page = list::list(core, &query).unwrap();
+            listed.extend(page.items);
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        let mut expected: Vec<_> = self.model.txns.values().filter_map(|known| known.acknowledged.as_ref()).collect();
+        expected.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.gid.clone())));
+        let expected: Vec<_> = expected.iter().map(|row| row.summary()).collect();
+        assert_eq!(listed, expected, "seed {}", self.seed);
+    }
+
+    /// Whatever waits for a time comes up, and whatever was in flight at the last start.
+    pub(super) fn ends_well(&mut self) {
+        self.end = End::CleanStop;
+        self.stop();
+        self.recover();
+        self.clock.advance(Duration::from_secs(1_000_000));
+        let now = self.clock.now();
+        let mut claimed = BTreeSet::new();
+        loop {
+            let Life { core, keeper, .. } = self.store.as_ref().unwrap();
+            keeper.refill(now).unwrap();
+            let mut table = core.table();
+            let due = table.schedule.claim(now, 4);
+            if due.is_empty() && !table.far.hides_next(table.schedule.next_due_at()) {
+                break;
+            }
+            for (gid, _) in due {
+                assert!(claimed.insert(gid.clone()), "seed {}: {gid} came up twice", self.seed);
+            }
+        }
+        let known = self.model.txns.values().filter_map(|known| known.acknowledged.as_ref());
+        let comes_up = |row: &&Arc<StoredTxn>| {
+            !row.head.status.is_final() && (row.head.owner.is_some() || row.head.next_run_at.is_some())
+        };
+        let expected: BTreeSet<Gid> = known.filter(comes_up).map(|row| row.gid.clone()).collect();
+        assert_eq!(claimed, expected, "seed {}: what comes up", self.seed);
+    }
+}
+
+/// A request, and what it is to lead to.
+#[derive(Debug)]
+struct Asked {
+    name: String,
+    what: What,
+    elsewhere: Option<(Option<Arc<StoredTxn>>, u64)>,
+    is_reused: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Create { row: Arc<StoredTxn>, record: Bytes },
+    Commit { change: Arc<EncodedChange>, row: Arc<StoredTxn> },
+    Setting { value: Option<Bytes>, expected: Option<Version> },
+}
+
+impl Asked {
+    fn setting(&self) -> SettingKey {
+        ("test".to_owned(), self.name.clone())
+    }
+
+    fn request(&self) -> Request {
+        match &self.what {
+            What::Create { row, record } => Request::Create {
+                new: Arc::clone(row),
+                record: record.clone(),
+                absent_at: self.elsewhere.as_ref().filter(|(found, _)| found.is_none()).map(|(_, moves)| *moves),
+            },
+            What::Commit { change, .. } => Request::Commit {
+                change: Arc::clone(change),
+                record: Bytes::from(record::changed(change)),
+                elsewhere: self.elsewhere.clone(),
+            },
+            What::Setting { value, expected } => {
+                Request::Setting { at: self.setting(), value: value.clone(), expected: *expected }
+            }
+        }
+    }
+
+    fn attempt(&self, model: &mut Model) {
+        match &self.what {
+            What::Create { row, .. } | What::Commit { row, .. } => model.attempt(Arc::clone(row)),
+            What::Setting { value, expected } => {
+                let version = expected.map_or(Version::FIRST, Version::next);
+                let known = model.settings.entry(self.setting()).or_default();
+                known.attempted.push(value.clone().map(|value| (version, value)));
+            }
+        }
+    }
+
+    fn acknowledge(&self, model: &mut Model) {
+        match &self.what {
+            What::Create { .. } | What::Commit { .. } => model.acknowledge(&gid(&self.name)),
+            What::Setting { .. } => {
+                let known = model.settings.entry(self.setting()).or_default();
+                known.acknowledged = known.attempted.pop().unwrap();
+                known.attempted.clear();
+            }
+        }
+    }
+
+    fn withdraw(&self, model: &mut Model) {
+        match &self.what {
+            What::Create { .. } | What::Commit { .. } => model.withdraw(&gid(&self.name)),
+            What::Setting { .. } => drop(model.settings.entry(self.setting()).or_default().attempted.pop()),
+        }
+    }
+}
