@@ -44,6 +44,11 @@ pub(super) fn forget(number: u64) {
     disks().remove(&number);
 }
 
+/// Whether a disk with this number is in use and has databases.
+pub(super) fn knows(number: u64) -> bool {
+    disks().contains_key(&number)
+}
+
 struct SimVfs;
 
 impl Vfs for SimVfs {

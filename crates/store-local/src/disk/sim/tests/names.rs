@@ -91,6 +91,26 @@ fn after_a_failed_sync_of_a_directory_its_names_are_not_durable() {
 }
 
 #[test]
+fn the_change_of_names_at_which_the_power_goes_happens_or_not() {
+    let change: [fn(&SimDisk) -> io::Result<()>; 3] = [
+        |disk| disk.create(Path::new("/d/new")).map(|_| ()),
+        |disk| disk.rename(Path::new("/d/f"), Path::new("/d/new")),
+        |disk| disk.remove(Path::new("/d/f")),
+    ];
+    for change in change {
+        let left = (0..40).map(|seed| {
+            let disk = SimDisk::new(seed);
+            disk.write("/d/f", b"content");
+            disk.power_off_at(1);
+            assert!(change(&disk).is_err());
+            disk.names("/d") == ["f"]
+        });
+        let unchanged = left.filter(|&unchanged| unchanged).count();
+        assert!((1..40).contains(&unchanged), "{unchanged}");
+    }
+}
+
+#[test]
 fn a_list_is_sorted_and_has_the_files_alone() {
     let disk = disk();
     disk.create_dir(Path::new("/d/archive/old")).unwrap();

@@ -36,6 +36,10 @@ fn assert_sound(connection: &Connection) {
     assert_eq!(verdict, "ok");
 }
 
+fn is_io_error(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen))
+}
+
 /// Inserts ten rows at a time until the power goes; returns how many are known to be there, and how many may be.
 fn insert_until_power_goes(disk: &SimDisk, first: i64, rng: &mut ChaCha8Rng) -> (i64, i64) {
     let mut next = first;
@@ -157,10 +161,7 @@ fn every_operation_of_making_and_closing_a_database_can_be_the_last_one() {
         disk.power_off_at(last - 1);
         let done = whole(&disk);
         assert!(disk.is_off(), "the operations are the same each time");
-        if let Err(error) = &done {
-            let code = error.sqlite_error_code();
-            assert!(matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)), "{last}: {error}");
-        }
+        assert!(done.as_ref().err().is_none_or(is_io_error), "{last}: {done:?}");
         for seed in 0..10 {
             let connection = open(&disk.after_power_cut(seed)).unwrap();
             assert_sound(&connection);
@@ -168,6 +169,39 @@ fn every_operation_of_making_and_closing_a_database_can_be_the_last_one() {
             assert!(rows == 10 || rows == 0 && done.is_err(), "{last}, {seed}: {rows} rows after {done:?}");
         }
     }
+}
+
+#[test]
+fn with_a_rollback_journal_that_is_deleted_a_commit_is_whole_or_rolled_back() {
+    let prepared = disk();
+    let connection = prepared.connect(Path::new(PATH)).unwrap();
+    connection.execute_batch("CREATE TABLE rows (id INTEGER PRIMARY KEY, x BLOB)").unwrap();
+    prepared.sync_dir(Path::new("/d")).unwrap();
+    drop(connection);
+    let whole = |disk: &SimDisk| {
+        let connection = disk.connect(Path::new(PATH))?;
+        connection.execute_batch("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL")?;
+        insert(&connection, 0..10)
+    };
+    let counted = prepared.snapshot();
+    whole(&counted).unwrap();
+    assert_eq!(counted.names("/d"), ["rows.db"]);
+    let (mut kept, mut rolled_back) = (0, 0);
+    for last in 1..=counted.operations() - prepared.operations() {
+        let disk = prepared.snapshot();
+        disk.power_off_at(last);
+        let done = whole(&disk);
+        assert!(done.as_ref().err().is_none_or(is_io_error), "{last}: {done:?}");
+        for seed in 0..10 {
+            let connection = open(&disk.after_power_cut(seed)).unwrap();
+            assert_sound(&connection);
+            let rows = ids(&connection).len();
+            assert!(rows == 0 || rows == 10, "{last}, {seed}: {rows} rows");
+            kept += u32::from(rows == 10);
+            rolled_back += u32::from(rows == 0);
+        }
+    }
+    assert!(kept > 0 && rolled_back > 0, "{kept} kept, {rolled_back} rolled back");
 }
 
 #[test]
@@ -197,6 +231,18 @@ fn what_sqlite_sorts_on_the_side_is_not_on_the_disk() {
         .unwrap();
     assert_eq!(sorted, 1999);
     assert_eq!((disk.operations(), disk.names("/d")), before);
+}
+
+#[test]
+fn a_disk_is_forgotten_once_neither_handle_nor_connection_is_left() {
+    let disk = disk();
+    let number = disk.shared.number;
+    let connection = open(&disk).unwrap();
+    disk.power_off();
+    drop(disk);
+    assert!(super::super::sqlite::knows(number), "the connection holds it");
+    drop(connection);
+    assert!(!super::super::sqlite::knows(number));
 }
 
 #[test]
