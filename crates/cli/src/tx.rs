@@ -1,4 +1,4 @@
-//! `escrow tx`: looks at the transactions of a running coordinator, and stops one, over its DTM REST API.
+//! `escrow tx`: looks at the transactions of a running coordinator, releases and stops them, over its DTM REST API.
 
 mod client;
 mod replies;
@@ -11,9 +11,9 @@ use anyhow::Context;
 use escrow_txn::{BusinessKey, Gid};
 
 use client::Client;
-use replies::{AllReply, QueryReply};
+use replies::{AllReply, QueryReply, ReleaseReply};
 
-/// Look at the transactions of a running coordinator, and stop one.
+/// Look at the transactions of a running coordinator, release and stop them.
 ///
 /// States are shown in the words of the DTM API: prepared, submitted, aborting, succeed, failed.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,8 @@ enum Command {
     List(List),
     /// One transaction with its branches.
     Show(Show),
+    /// Lets transactions go on that are on hold since their store was restored from a backup.
+    Release(Release),
     /// Ends one transaction, whatever has been done of it. Nothing is called, nothing is undone.
     Stop(Stop),
 }
@@ -87,6 +89,19 @@ struct Stop {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct Release {
+    /// The transaction.
+    #[arg(value_parser = parse_gid, required_unless_present = "all", conflicts_with = "all")]
+    gid: Option<Gid>,
+    /// All that are on hold.
+    #[arg(long)]
+    all: bool,
+    /// Print the coordinator's reply as it came.
+    #[arg(long)]
+    json: bool,
+}
+
 fn parse_gid(text: &str) -> Result<Gid, String> {
     Gid::parse(text).map_err(|error| format!("a gid that {error}"))
 }
@@ -95,7 +110,7 @@ fn parse_business_key(text: &str) -> Result<BusinessKey, String> {
     BusinessKey::parse(text).map_err(|error| format!("a key that {error}"))
 }
 
-/// Runs one subcommand; the exit code is 1 if the transaction does not exist or was not stopped.
+/// Runs one subcommand; the exit code is 1 if the transaction does not exist, was not stopped or was not on hold.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut terminal = Terminal { input: std::io::stdin().lock(), out: std::io::stdout() };
     run_on(args, &mut terminal).await
@@ -112,6 +127,7 @@ async fn run_on(args: Args, terminal: &mut Terminal<impl BufRead, impl Write>) -
     match args.command {
         Command::List(list) => list.run(&client, &mut terminal.out).await,
         Command::Show(show) => show.run(&client, &mut terminal.out).await,
+        Command::Release(release) => release.run(&client, &mut terminal.out).await,
         Command::Stop(stop) => stop.run(&client, terminal).await,
     }
 }
@@ -144,6 +160,24 @@ impl Show {
             writeln!(out, "{} knows no transaction {}", client.address(), self.gid)?;
         }
         Ok(if shown.transaction.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Release {
+    async fn run(self, client: &Client, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let reply = match &self.gid {
+            Some(gid) => client.post("releaseHeld", &serde_json::json!({ "gid": gid.as_str() })).await?,
+            None => client.post("releaseAllHeld", &serde_json::json!({})).await?,
+        };
+        let ReleaseReply { released_count: count } = reply.parse()?;
+        match &self.gid {
+            _ if self.json => writeln!(out, "{}", reply.text())?,
+            Some(gid) if count == 0 => writeln!(out, "{gid} is not on hold")?,
+            Some(gid) => writeln!(out, "released {gid}")?,
+            None => writeln!(out, "released {count} {}", if count == 1 { "transaction" } else { "transactions" })?,
+        }
+        // Where all are meant, none is as good as many.
+        Ok(if self.all || count > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -25,6 +25,8 @@ use crate::topics::TopicError;
 const ERROR_CODE: HeaderName = HeaderName::from_static(codes::HEADER);
 /// When to repeat what failed for reasons that pass.
 const SOON: Duration = Duration::from_secs(1);
+/// When to repeat what waits for an operator.
+const ON_HOLD_FOR: Duration = Duration::from_secs(60);
 
 /// Why a request has no good answer.
 #[derive(Debug)]
@@ -114,6 +116,14 @@ impl ApiError {
             },
             RequestError::Overloaded { retry_after } => {
                 Self::passing(Code::OVERLOADED, &error.to_string(), *retry_after)
+            }
+            // Nothing is decided: neither 409, after which a client gives up for good, nor 425, which says that it goes on.
+            RequestError::Held { gid } => {
+                let message = format!(
+                    "transaction {gid} is on hold since its store was restored: an operator has to release it, with \
+                     escrow tx release {gid}"
+                );
+                Self::passing(Code::ON_HOLD, &message, ON_HOLD_FOR)
             }
             RequestError::ShuttingDown => Self::passing(Code::SHUTTING_DOWN, &error.to_string(), SOON),
             RequestError::Store { source, .. } => Self::of_store(source),

@@ -92,6 +92,8 @@ impl App {
             Route::ForceStop => dtm::force_stop(coordinator, self.read(body).await?).await?,
             Route::ResetNextCronTime => dtm::retry_now(coordinator, self.read(body).await?).await?,
             Route::ResetCronTime => dtm::retry_waiting(coordinator, query).await?,
+            Route::ReleaseHeld => dtm::release(coordinator, self.read(body).await?).await?,
+            Route::ReleaseAllHeld => dtm::release_all(coordinator).await?,
             Route::Subscribe => dtm::topics::subscribe(&self.topics, query).await?,
             Route::Unsubscribe => dtm::topics::unsubscribe(&self.topics, query).await?,
             Route::DeleteTopic => dtm::topics::delete(&self.topics, last_part(head.uri.path())).await?,

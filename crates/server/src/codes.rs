@@ -52,6 +52,7 @@ codes! {
     OVERLOADED = "overloaded";
     SHUTTING_DOWN = "shutting_down";
     INTERRUPTED = "interrupted";
+    ON_HOLD = "on_hold";
     STORE_BUSY = "store_busy";
     STORE_DOWN = "store_down";
     STORE_UNKNOWN = "store_unknown";

@@ -4,7 +4,7 @@ pub(crate) mod topics;
 
 use std::num::NonZeroU32;
 
-use escrow_engine::Coordinator;
+use escrow_engine::{Coordinator, RetryError};
 use escrow_store::{Cursor, ListQuery, PAGE_MAX, TxnSummary};
 use escrow_txn::{Begin, Gid, Operator, Txn};
 use escrow_wire::dtm::{self, DecodeError, ListedTxn, Reply};
@@ -90,6 +90,22 @@ pub(crate) async fn retry_waiting(coordinator: &Coordinator, query: &str) -> Res
     let limit = usize::try_from(reset.limit).unwrap_or(RESET_MAX).min(RESET_MAX);
     let retried = coordinator.retry_waiting(longer_than, limit).await.map_err(|error| ApiError::of_retry(&error))?;
     Ok(dtm::encode_reset(retried.count, retried.more))
+}
+
+/// What is on hold since a restore goes on: one transaction. One that is not on hold is no error.
+pub(crate) async fn release(coordinator: &Coordinator, body: Body) -> Result<Reply, ApiError> {
+    let gid = body.decode(dtm::decode_gid_body).await?.gid;
+    released(coordinator.release_held(Some(&gid)).await)
+}
+
+/// The same for all of them: a route of its own, so that a request which forgets the gid releases nothing.
+pub(crate) async fn release_all(coordinator: &Coordinator) -> Result<Reply, ApiError> {
+    released(coordinator.release_held(None).await)
+}
+
+fn released(count: Result<u64, RetryError>) -> Result<Reply, ApiError> {
+    let count = count.map_err(|error| ApiError::of_retry(&error))?;
+    Ok(Reply { status: 200, body: format!(r#"{{"released_count":{count}}}"#).into() })
 }
 
 pub(crate) async fn query(coordinator: &Coordinator, large: &Large, query: &str) -> Result<Reply, ApiError> {

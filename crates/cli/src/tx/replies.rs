@@ -53,6 +53,13 @@ pub(super) struct BranchRow {
     pub(super) finish_time: Option<String>,
 }
 
+/// The reply to `releaseHeld` and `releaseAllHeld`.
+#[derive(Debug, Deserialize)]
+pub(super) struct ReleaseReply {
+    /// How many were on hold.
+    pub(super) released_count: u64,
+}
+
 /// Any reply but a 200.
 #[derive(Debug, Deserialize)]
 pub(super) struct ErrorReply {

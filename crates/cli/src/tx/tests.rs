@@ -198,6 +198,23 @@ async fn stop_with_yes_asks_nobody_and_passes_a_refusal_on() {
 }
 
 #[tokio::test]
+async fn release_names_one_or_all_and_tells_how_many_there_were() {
+    for (args, reply, printed, succeeded, asked) in [
+        (&["g 1"][..], 1, "released g 1\n", true, r#"POST /api/dtmsvr/releaseHeld {"gid":"g 1"}"#),
+        (&["g 1"], 0, "g 1 is not on hold\n", false, r#"POST /api/dtmsvr/releaseHeld {"gid":"g 1"}"#),
+        (&["--all"], 1, "released 1 transaction\n", true, "POST /api/dtmsvr/releaseAllHeld {}"),
+        (&["--all"], 0, "released 0 transactions\n", true, "POST /api/dtmsvr/releaseAllHeld {}"),
+        (&["--all", "--json"], 7, "{\"released_count\":7}\n", true, "POST /api/dtmsvr/releaseAllHeld {}"),
+    ] {
+        let reply = format!(r#"{{"released_count":{reply}}}"#);
+        let stub = Stub::start(&[(200, &reply)]).await;
+        let ran = run(&stub.url(), &[&["release"], args].concat(), "").await;
+        assert_eq!((ran.printed.as_str(), ran.succeeded()), (printed, succeeded), "{args:?}");
+        assert_eq!(stub.asked().await, [asked]);
+    }
+}
+
+#[tokio::test]
 async fn a_coordinator_that_cannot_be_reached_is_named_with_what_to_do() {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = run(&format!("http://{unused}/"), &["list"], "").await.error();
@@ -228,9 +245,14 @@ async fn an_address_has_a_scheme_and_nothing_behind_the_port() {
 #[test]
 fn arguments_are_checked_before_anybody_is_asked() {
     let parse = |args: &[&str]| Cli::try_parse_from([&["tx"], args].concat());
-    for args in
-        [&["list", "--limit", "0"][..], &["show", ""], &["stop", "g"], &["stop", "g", "--reason", "x", "--json"]]
-    {
+    for args in [
+        &["list", "--limit", "0"][..],
+        &["show", ""],
+        &["stop", "g"],
+        &["stop", "g", "--reason", "x", "--json"],
+        &["release"],
+        &["release", "g", "--all"],
+    ] {
         assert!(parse(args).is_err(), "{args:?}");
     }
     assert!(parse(&["stop", "g", "--reason", "x", "--json", "--yes"]).is_ok());

@@ -139,6 +139,7 @@ fn every_other_error_has_its_status_code_and_words() {
     let passing = [
         (RequestError::Overloaded { retry_after: Duration::from_secs(7) }, "overloaded", 7),
         (RequestError::ShuttingDown, "shutting_down", 1),
+        (RequestError::Held { gid: gid() }, "on_hold", 60),
         (RequestError::Interrupted { gid: gid() }, "interrupted", 1),
         (store(StoreError::Down { source: cause() }), "store_down", 1),
         (store(StoreError::Unknown { source: cause() }), "store_unknown", 1),

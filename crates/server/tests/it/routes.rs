@@ -18,6 +18,17 @@ async fn the_small_routes_answer_what_clients_expect() {
 }
 
 #[tokio::test]
+async fn only_what_is_on_hold_is_released_and_a_request_without_a_gid_releases_nothing() {
+    let server = TestServer::start().await;
+    for (route, body) in [("releaseHeld", json!({ "gid": "g" })), ("releaseAllHeld", json!({}))] {
+        let released = server.dtm(route, body).await;
+        assert_eq!((released.status, released.json()), (200, json!({ "released_count": 0 })), "{route}");
+    }
+    let nameless = server.dtm("releaseHeld", json!({ "all": true })).await;
+    assert_eq!((nameless.status, nameless.code()), (500, "no_gid"));
+}
+
+#[tokio::test]
 async fn new_gids_are_all_different_and_short_enough_for_an_xid() {
     let server = TestServer::start().await;
     let mut gids = std::collections::BTreeSet::new();
