@@ -16,11 +16,14 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use crate::disk::Disk;
 use crate::identity::StoreId;
 
+mod carry;
 mod error;
 mod make;
 
+pub(crate) use carry::{copy, give_to};
 pub(crate) use error::{Failure, OpenError};
-pub(crate) use make::{SIDE_FILES, exists, make, remove};
+pub(crate) use make::{UNFINISHED, check, leftover_of, remove};
+use make::{exists, make};
 
 /// How long a connection waits for a lock that another program (such as `sqlite3`) has on the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +77,8 @@ pub(crate) struct Database {
     syncs: Arc<AtomicU64>,
     /// What the former life left in the write-ahead log could not be carried over, because the disk is full.
     unsettled: AtomicBool,
+    /// It is not written any more, and may be removed at any time: only connections that are open are used.
+    closed: AtomicBool,
     /// A commit or a checkpoint failed: nothing is written any more.
     failed: OnceLock<Failure>,
 }
@@ -114,6 +119,7 @@ impl Database {
             lists: Mutex::default(),
             syncs: Arc::clone(syncs),
             unsettled: AtomicBool::new(unsettled),
+            closed: AtomicBool::new(false),
             failed: OnceLock::new(),
         })
     }
@@ -158,24 +164,38 @@ impl Database {
             Turn::LookUp => &self.look_ups,
             Turn::List => &self.lists,
         });
-        if reader.is_none() {
-            *reader = Some(connect_reader(&self.disk, &self.path).map_err(Failure::of)?);
-        }
-        match &*reader {
+        match &mut *reader {
             Some(connection) => read(connection),
-            None => Err(StoreError::Busy),
+            // Connecting would make the file anew.
+            None if self.closed.load(Relaxed) => {
+                drop(reader);
+                read(&self.writer())
+            }
+            none => read(none.insert(connect_reader(&self.disk, &self.path).map_err(Failure::of)?)),
         }
     }
 
-    /// Runs a read on the writer's own connection, between two writes.
+    /// Runs a long read of one state of the database. `mark` is called between two writes: the read sees those before it and
+    /// none after it.
     ///
     /// # Errors
-    /// Those of `read`.
-    pub(crate) fn read_between_writes<T>(
+    /// Those of `read`, and [`StoreError::Down`] if there is no connection.
+    pub(crate) fn read_from<T>(
         &self,
+        mark: impl FnOnce(),
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        read(&self.writer())
+        let writer = self.writer();
+        if !self.disk.shares_databases() {
+            mark();
+            return read(&writer);
+        }
+        let snapshot = connect_reader(&self.disk, &self.path).map_err(Failure::of)?;
+        // The state is chosen by the first read.
+        snapshot.execute_batch("BEGIN; SELECT count(*) FROM meta;").map_err(Failure::of)?;
+        mark();
+        drop(writer);
+        read(&snapshot)
     }
 
     /// Carries everything over from the write-ahead log into the database itself. From then on damage to the log's file harms
@@ -189,7 +209,7 @@ impl Database {
 
     fn settle_with(&self, writer: &Connection) -> Result<(), Failure> {
         self.check_failed()?;
-        checkpoint(writer, "PRAGMA wal_checkpoint(TRUNCATE)").map_err(|error| self.fail(Failure::of_sync(error)))?;
+        checkpoint(writer, "PRAGMA wal_checkpoint(FULL)").map_err(|error| self.fail(Failure::of_sync(error)))?;
         self.syncs.fetch_add(CHECKPOINT_SYNCS, Relaxed);
         self.unsettled.store(false, Relaxed);
         Ok(())
@@ -202,6 +222,7 @@ impl Database {
     pub(crate) fn close(&self) -> Result<(), Failure> {
         let writer = self.writer();
         self.settle_with(&writer)?;
+        self.closed.store(true, Relaxed);
         // A reader's connection would keep the log alive.
         *lock(&self.look_ups) = None;
         *lock(&self.lists) = None;
@@ -307,3 +328,6 @@ pub(crate) fn set_meta(connection: &Connection, key: &str, value: impl rusqlite:
         .execute(rusqlite::params![key, value])
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests;

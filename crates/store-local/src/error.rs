@@ -72,6 +72,12 @@ pub enum OpenError {
         #[source]
         source: Source,
     },
+    /// A directory that is to be filled has something in it already.
+    #[error("{path} is not empty")]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Something else stands there.
     #[error("{path} holds something that is no store of this program")]
     NotAStore {

@@ -20,6 +20,9 @@ const FILE: &str = "escrow.id";
 /// The same, while the store is being made: it is not one yet.
 const NEW_FILE: &str = "escrow.id.new";
 
+/// The same, in a backup, which is no store.
+pub(crate) const BACKUP_FILE: &str = "backup.id";
+
 /// The newest format that this program reads, and the one it writes.
 const FORMAT: u32 = 1;
 
@@ -77,6 +80,24 @@ pub(crate) fn begin(disk: &dyn Disk, dir: &Path, id: StoreId) -> io::Result<()> 
 pub(crate) fn complete(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     disk.rename(&dir.join(NEW_FILE), &dir.join(FILE))?;
     disk.sync_dir(dir)
+}
+
+/// Marks a directory as a complete backup of a store.
+pub(crate) fn write_backup(disk: &dyn Disk, dir: &Path, id: StoreId) -> io::Result<()> {
+    let file = disk.create(&dir.join(BACKUP_FILE))?;
+    file.write_all_at(text(id).as_bytes(), 0)?;
+    file.sync()?;
+    disk.sync_dir(dir)
+}
+
+/// Whose backup a directory holds.
+pub(crate) fn read_backup(disk: &dyn Disk, dir: &Path) -> Result<StoreId, OpenError> {
+    let path = dir.join(BACKUP_FILE);
+    match read(disk, &path) {
+        Ok(text) => parse(&text, &path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::NotAStore { path: dir.to_owned() }),
+        Err(source) => Err(OpenError::Io { path, source }),
+    }
 }
 
 fn text(id: StoreId) -> String {

@@ -13,6 +13,8 @@
 #![allow(dead_code, unused_imports)]
 
 mod archive;
+mod backup;
+mod check;
 mod columns;
 mod core;
 mod database;
@@ -27,6 +29,7 @@ mod list;
 mod log;
 mod open;
 mod reads;
+mod rebuild;
 mod record;
 mod replay;
 mod spill;
@@ -37,7 +40,10 @@ mod transfer;
 mod tuning;
 mod writer;
 
+pub use backup::{Backup, backup, restore};
+pub use check::{Checked, Finding, Repaired, check, repair};
 pub use error::OpenError;
+pub use rebuild::Contents;
 pub use replay::ReplayError;
 pub use store::LocalStore;
 mod listing;

@@ -53,6 +53,8 @@ pub(crate) struct Replay<'s> {
     archive: &'s Archive,
     /// Changes of transactions that are nowhere: the last of each. They are sound if the transaction has been purged.
     orphans: BTreeMap<Gid, Orphan>,
+    /// What makes no sense is noted instead of ending the reading: for checks and repairs.
+    noted: Option<Vec<ReplayError>>,
 }
 
 #[derive(Debug)]
@@ -67,16 +69,22 @@ impl<'s> Replay<'s> {
     pub(crate) fn new(spill: &'s Spill, archive: &'s Archive) -> Result<Self, StoreError> {
         let mut table = Table::default();
         table.load_settings(spill.settings()?);
-        Ok(Self { table, spill, archive, orphans: BTreeMap::new() })
+        Ok(Self { table, spill, archive, orphans: BTreeMap::new(), noted: None })
+    }
+
+    /// Goes on at what makes no sense, and notes it.
+    pub(crate) fn lenient(self) -> Self {
+        Self { noted: Some(Vec::new()), ..self }
     }
 
     /// Takes the next frame over.
     pub(crate) fn frame(&mut self, segment: SegmentNo, sequence: u64, body: &[u8]) -> Result<(), ReplayError> {
         for item in record::split(body) {
             let unreadable = |source: RecordError| ReplayError::Record { segment: segment.0, sequence, source: source.into() };
-            match item.map_err(unreadable)? {
-                Item::Known(record) => self.record(*record, segment, sequence)?,
-                Item::Unknown { .. } => self.table.keep_segment(segment),
+            match item.map_err(unreadable) {
+                Ok(Item::Known(record)) => self.record(*record, segment, sequence)?,
+                Ok(Item::Unknown { .. }) => self.table.keep_segment(segment),
+                Err(error) => self.note(error)?,
             }
         }
         Ok(())
@@ -110,8 +118,9 @@ impl<'s> Replay<'s> {
             return Ok(());
         }
         if stands.version < change.expected {
-            let Version(expected) = change.expected;
-            return Err(ReplayError::Missing { gid: change.gid, expected, segment: segment.0, sequence });
+            let (gid, Version(expected)) = (change.gid.clone(), change.expected);
+            // The last progress says most. If branches are missing, whoever loads the transaction is told.
+            self.note(ReplayError::Missing { gid, expected, segment: segment.0, sequence })?;
         }
         let mut row = StoredTxn::clone(&stands);
         row.apply(&change);
@@ -130,18 +139,31 @@ impl<'s> Replay<'s> {
         Ok(self.spill.find(gid)?.map(|spilled| Arc::new(spilled.txn)))
     }
 
+    fn note(&mut self, error: ReplayError) -> Result<(), ReplayError> {
+        match &mut self.noted {
+            Some(noted) => noted.push(error),
+            None => return Err(error),
+        }
+        Ok(())
+    }
+
     /// The table, with everything that was in flight due at once.
-    pub(crate) fn finish(mut self, now: Timestamp) -> Result<Table, ReplayError> {
+    pub(crate) fn finish(self, now: Timestamp) -> Result<Table, ReplayError> {
+        Ok(self.finish_noting(now)?.0)
+    }
+
+    /// The same, with what was noted.
+    pub(crate) fn finish_noting(mut self, now: Timestamp) -> Result<(Table, Vec<ReplayError>), ReplayError> {
         let purged_before = purged_before(&self.table);
-        for (gid, orphan) in self.orphans {
+        for (gid, orphan) in std::mem::take(&mut self.orphans) {
             let is_purged = orphan.head.finished_at.is_some_and(|at| at < purged_before);
             if !(orphan.head.status.is_final() && is_purged) {
                 let (Version(expected), SegmentNo(segment)) = (orphan.expected, orphan.segment);
-                return Err(ReplayError::Missing { gid, expected, segment, sequence: orphan.sequence });
+                self.note(ReplayError::Missing { gid, expected, segment, sequence: orphan.sequence })?;
             }
         }
         let in_flight = self.spill.in_flight()?;
         self.table.finish_loading(&in_flight, self.spill.info().rows > 0, now, purged_before);
-        Ok(self.table)
+        Ok((self.table, self.noted.unwrap_or_default()))
     }
 }

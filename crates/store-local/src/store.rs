@@ -259,6 +259,17 @@ impl Store for LocalStore {
         self.keeper.drop_purged().await?;
         Ok(u32::try_from(purgeable.rows).unwrap_or(u32::MAX))
     }
+
+    async fn is_held(&self, gid: &Gid) -> Result<bool, StoreError> {
+        if self.core.spill.info().held == 0 {
+            return Ok(false);
+        }
+        Ok(self.find(gid).await?.is_some_and(|found| found.held))
+    }
+
+    async fn release_held(&self, gid: Option<&Gid>) -> Result<u64, StoreError> {
+        self.keeper.release(gid.cloned()).await
+    }
 }
 
 #[async_trait]

@@ -126,6 +126,12 @@ impl Table {
         self.settings.iter().filter_map(|(at, entry)| Some((at, entry.value.as_ref()?)))
     }
 
+    /// Settings that are gone, and may still be saved.
+    pub(crate) fn removed_settings(&self) -> impl Iterator<Item = SavedSetting> {
+        let removed = self.settings.iter().filter(|(_, entry)| entry.value.is_none());
+        removed.map(|((category, key), _)| SavedSetting { category: category.clone(), key: key.clone(), value: None })
+    }
+
     /// Takes a transaction over whose record is on the disk, in `segment`.
     pub(crate) fn store(&mut self, row: Arc<StoredTxn>, segment: SegmentNo) {
         self.schedule.stored(&row.gid, &row.head);

@@ -15,10 +15,10 @@ pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A database that is being made has this behind its name. It gets its own name when it is complete: a database without a
 /// schema is damage, never one that was about to be made.
-const UNFINISHED: &str = ".new";
+pub(crate) const UNFINISHED: &str = ".new";
 
 /// Where a database says which store it belongs to.
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
 
 /// Making a database syncs it, and its directory.
 const MAKE_SYNCS: u64 = 2;
@@ -102,6 +102,14 @@ pub(crate) fn remove(disk: &Arc<dyn Disk>, path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of the database that a file belongs to which may be left of one that was being made or removed.
+pub(crate) fn leftover_of(file: &str) -> Option<&str> {
+    let beside = SIDE_FILES.iter().find_map(|suffix| file.strip_suffix(suffix));
+    let main = beside.unwrap_or(file);
+    let database = main.strip_suffix(UNFINISHED).unwrap_or(main);
+    (database != file).then_some(database)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

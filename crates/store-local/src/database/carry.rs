@@ -1,0 +1,44 @@
+//! Databases that go elsewhere: copies, and those that get another owner.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::make::STORE;
+use super::{Failure, connect, set_meta};
+use crate::disk::Disk;
+use crate::identity::StoreId;
+
+/// Copies a database that may be in use elsewhere, as it is at one moment; durable when this returns, but for the name.
+///
+/// # Errors
+/// [`Failure`]; what is at `to` is then not a copy.
+pub(crate) fn copy(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<(), Failure> {
+    let copied = connect(disk, from).and_then(|connection| {
+        let name = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
+        connection.execute("VACUUM INTO ?1", [name])?;
+        close(connection)
+    });
+    copied.map_err(Failure::of)?;
+    // SQLite does not.
+    disk.open(to).and_then(|file| file.sync()).map_err(Failure::of_io_sync)
+}
+
+/// Makes a database that nobody has open one of the store `id`; durable when this returns.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) fn give_to(disk: &Arc<dyn Disk>, path: &Path, id: StoreId) -> Result<(), Failure> {
+    let given = connect(disk, path).and_then(|connection| {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        set_meta(&connection, STORE, id.to_string())?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        close(connection)
+    });
+    given.map_err(Failure::of_sync)
+}
+
+fn close(connection: Connection) -> rusqlite::Result<()> {
+    connection.close().map_err(|(_, error)| error)
+}
