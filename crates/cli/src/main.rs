@@ -1,10 +1,12 @@
-//! The `escrow` command: the coordinator, its demo, and a look at its transactions.
+//! The `escrow` command: the coordinator, its demo, a look at its transactions, and work on its store.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod serve;
 
 mod tx;
+
+mod store;
 
 mod demo;
 
@@ -25,6 +27,7 @@ enum Command {
     Serve(serve::Args),
     Demo(demo::Args),
     Tx(tx::Args),
+    Store(store::Args),
 }
 
 #[tokio::main]
@@ -33,6 +36,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Tx(args) => tx::run(args).await,
+        Command::Store(args) => store::run(args).await,
     };
     result.unwrap_or_else(|error| {
         match serve::error_code(&error) {

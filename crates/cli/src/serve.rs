@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use escrow_server::config::{ConfigError, ConfigFile, LogConfig, LogFormat, RawConfig, Sources};
+use escrow_server::stores::CopyError;
 use escrow_server::{Config, ServeError, Server, StartError};
 use futures_util::future::OptionFuture;
 use tokio::sync::oneshot;
@@ -78,12 +79,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The stable code of what kept a coordinator from starting or ended it; `docs/errors/` has a page for each.
+/// The stable code of what kept a coordinator from starting or ended it, or kept a store from being copied; `docs/errors/` has a page for each.
 pub(crate) fn error_code(error: &anyhow::Error) -> Option<&'static str> {
     let of_config = error.downcast_ref().map(ConfigError::code);
     let of_start = || error.downcast_ref().map(StartError::code);
     let of_end = || error.downcast_ref().map(ServeError::code);
-    of_config.or_else(of_start).or_else(of_end)
+    let of_copy = || error.downcast_ref().map(CopyError::code);
+    of_config.or_else(of_start).or_else(of_end).or_else(of_copy)
 }
 
 fn sources(args: &Args) -> anyhow::Result<Sources> {

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use escrow_txn::{BusinessKey, Gid};
 
+use crate::store::counted;
+
 use client::Client;
 use replies::{AllReply, QueryReply, ReleaseReply};
 
@@ -174,7 +176,7 @@ impl Release {
             _ if self.json => writeln!(out, "{}", reply.text())?,
             Some(gid) if count == 0 => writeln!(out, "{gid} is not on hold")?,
             Some(gid) => writeln!(out, "released {gid}")?,
-            None => writeln!(out, "released {count} {}", if count == 1 { "transaction" } else { "transactions" })?,
+            None => writeln!(out, "released {}", counted(count, "transaction"))?,
         }
         // Where all are meant, none is as good as many.
         Ok(if self.all || count > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -67,6 +67,10 @@ codes! {
     OTHER_STORE = "other_store";
     CANNOT_LISTEN = "cannot_listen";
     STORE_FAILED = "store_failed";
+
+    // Why a store is not copied, or not whole.
+    COPY_REFUSED = "copy_refused";
+    COPY_INCOMPLETE = "copy_incomplete";
 }
 
 impl Code {

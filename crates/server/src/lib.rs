@@ -10,7 +10,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod server;
-mod stores;
+
+pub mod stores;
 
 pub mod config;
 
@@ -38,4 +39,4 @@ pub use config::Config;
 pub use epoch::EpochError;
 pub use server::{ServeError, Server, StartError};
 pub use sizes::Sizes;
-pub use stores::{InvalidStore, OpenStoreError, StoreChoice};
+pub use stores::StoreChoice;

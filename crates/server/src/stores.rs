@@ -1,4 +1,4 @@
-//! Which store a coordinator runs on, and how stores are opened.
+//! Which store a coordinator runs on, how stores are opened, and what is done to them while no coordinator has them open.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,10 @@ use escrow_store::{Backend, Clock};
 use escrow_store_sqlite::SqliteStore;
 
 use crate::codes::Code;
+
+mod copy;
+
+pub use copy::{CopyError, CopyStep, Tally, copy};
 
 /// The database of a coordinator that keeps its transactions in SQLite in its data directory.
 const DATABASE: &str = "escrow.db";
@@ -64,6 +68,14 @@ impl StoreChoice {
     pub fn path(&self) -> &Path {
         match self {
             Self::Local(path) | Self::Sqlite(path) => path,
+        }
+    }
+
+    /// Whether there is such a store.
+    fn exists(&self) -> bool {
+        match self {
+            Self::Local(dir) => dir.join(IDENTITY).exists(),
+            Self::Sqlite(file) => file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0),
         }
     }
 
@@ -136,7 +148,7 @@ pub(crate) async fn open_default(data: &Path, clock: Arc<dyn Clock>) -> Result<A
 fn refuse_other_store(data: &Path) -> Result<(), OpenStoreError> {
     let database = data.join(DATABASE);
     let has_sqlite = database.exists() && database.with_extension("lock").exists();
-    if has_sqlite && !data.join(IDENTITY).exists() {
+    if has_sqlite && !StoreChoice::Local(data.to_owned()).exists() {
         return Err(OpenStoreError::OtherStore { database, data: data.to_owned() });
     }
     Ok(())

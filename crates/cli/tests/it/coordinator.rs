@@ -13,10 +13,16 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     pub(crate) fn start(home: &Path, listen: &str) -> Self {
+        Self::start_on(home, listen, &["--data", "data"])
+    }
+
+    /// A coordinator on the store that these flags name.
+    pub(crate) fn start_on(home: &Path, listen: &str, store: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_escrow"))
             .env_clear()
             .current_dir(home)
-            .args(["serve", "--listen", listen, "--data", "data", "--retry-cap-seconds", "2", "--log-level", "error"])
+            .args(["serve", "--listen", listen, "--retry-cap-seconds", "2", "--log-level", "error"])
+            .args(store)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -7,3 +7,4 @@ mod demo;
 mod dtmcli;
 mod kill;
 mod serve;
+mod store;

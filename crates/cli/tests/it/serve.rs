@@ -122,7 +122,8 @@ fn a_store_that_is_named_is_used_instead_of_the_data_directory() {
     assert_eq!(running.end().0, Some(0));
     let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
     let refused = command.env("ESCROW_STORE", "postgres:x").output().unwrap();
-    let error = "error: store cannot be \"postgres:x\": it must be sqlite:FILE or local:DIR, or empty [invalid_config]\n";
+    let error =
+        "error: store cannot be \"postgres:x\": it must be sqlite:FILE or local:DIR, or empty [invalid_config]\n";
     assert_eq!(text(&refused.stderr), error);
 }
 
