@@ -1,5 +1,8 @@
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::frame::Flaw;
 
 /// Why a log cannot be made, opened or repaired.
 #[derive(Debug, thiserror::Error)]
@@ -9,10 +12,21 @@ pub(crate) enum LogError {
     Io { path: PathBuf, source: io::Error },
     #[error("there is no log in {}", dir.display())]
     Missing { dir: PathBuf },
-    #[error("{} was written by a newer version: format {version} at byte {offset}", path.display())]
+    /// A log is to be made where one is.
+    #[error("there is a log in {} already", dir.display())]
+    Exists { dir: PathBuf },
+    #[error("{}, at byte {offset}, was written by a newer version of Escrow (log format {version})", path.display())]
     Newer { path: PathBuf, offset: u64, version: u8 },
     #[error(transparent)]
     Damage(#[from] Box<Damage>),
+}
+
+impl LogError {
+    /// Names the path that an operation failed on.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
 }
 
 /// Why a log cannot be opened.
@@ -27,10 +41,63 @@ pub(crate) enum OpenError<E: std::error::Error + 'static> {
 }
 
 /// Something that was written and synced cannot be read any more.
-#[derive(Debug, thiserror::Error)]
-#[error("{} is damaged", path.display())]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}. The store is not opened: `escrow store check {dir}` shows more, `escrow store repair {dir}` drops what cannot be \
+     read and keeps the rest",
+    self.describe(), dir = dir.display()
+)]
 pub(crate) struct Damage {
+    /// The directory of the store.
+    pub(crate) dir: PathBuf,
+    pub(crate) place: Place,
+    pub(crate) flaw: Flaw,
+    /// What shows that the frame had been on the disk; `None` if the place alone does.
+    pub(crate) proof: Option<Place>,
+}
+
+impl Damage {
+    /// What is wrong, without advice.
+    pub(crate) fn describe(&self) -> String {
+        format!("{}: {}{}", self.place, self.flaw, Behind(&self.proof))
+    }
+}
+
+/// A place in the log, and the frame that stands there or should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
     pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// 0: the first frame of all that are needed, whatever its number.
+    pub(crate) sequence: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, offset, sequence } = self;
+        let path = path.display();
+        match sequence {
+            0 => write!(f, "{path} is damaged at byte {offset}, where the log begins"),
+            _ => write!(f, "{path} is damaged at byte {offset}, where frame {sequence} should be"),
+        }
+    }
+}
+
+struct Behind<'a>(&'a Option<Place>);
+
+impl fmt::Display for Behind<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Place { path, offset, sequence: 0 }) => {
+                write!(f, "; {}, at byte {offset}, exists only if more was written before it", path.display())
+            }
+            Some(Place { path, offset, sequence }) => {
+                let path = path.display();
+                write!(f, "; frame {sequence} in {path}, at byte {offset}, was written when it was on the disk")
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a frame was not appended.
@@ -46,4 +113,22 @@ pub(crate) enum AppendError {
     /// Nothing happened.
     #[error("a frame of {bytes} bytes is larger than the allowed {max}")]
     TooLarge { bytes: usize, max: usize },
+}
+
+impl AppendError {
+    /// For an operation that has changed nothing if it found no space.
+    pub(super) fn of_write(error: io::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error),
+            _ => Self::Failed(error),
+        }
+    }
+
+    pub(super) fn into_io(self) -> io::Error {
+        match self {
+            Self::Full(error) | Self::Failed(error) => error,
+            Self::TooLarge { .. } => io::Error::other(self),
+        }
+    }
 }
