@@ -20,7 +20,8 @@ const DATABASE: &str = "escrow.db";
 const IDENTITY: &str = "escrow.id";
 
 /// Whether a coordinator that names no store gets the embedded one. The one place to switch: with `true`, a data directory
-/// from before is refused instead of passed over, see [`default_in`].
+/// from before is refused instead of passed over, see
+/// [`StoreChoice::default_in`].
 const EMBEDDED_BY_DEFAULT: bool = false;
 
 /// A store, as settings and commands name it: `sqlite:FILE` or `local:DIR`.
