@@ -173,7 +173,7 @@ impl Log {
         let listing = listing.up_to(ending.segment);
         let segments = Segments::new(disk, dir, store, tuning, &listing).map_err(io_error())?;
         segments.remove_temporary(&listing.temporary).map_err(io_error())?;
-        let resumed = recovery::resume(&segments, &ending, last.header)?;
+        let resumed = recovery::resume(&segments, &ending, last)?;
         let log = Self::resumed(segments, resumed);
         log.segments.tidy().map_err(io_error())?;
         Ok(log)

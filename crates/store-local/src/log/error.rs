@@ -23,7 +23,7 @@ pub(crate) enum LogError {
 
 impl LogError {
     /// Names the path that an operation failed on.
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::SegmentNo;
 use super::files::segment_path;
 use super::frame::{
     ALIGNMENT, Flaw, HEADER_BYTES, Header, Home, Kind, MAGIC, PAGE_BYTES, is_whole, padded_bytes, parse,
@@ -46,6 +47,7 @@ impl Expected {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) header: Header,
+    pub(super) segment: SegmentNo,
     /// Where it begins.
     pub(super) at: u64,
     /// Where the next one begins, unless that is the mark of a clean stop.
@@ -124,10 +126,12 @@ impl Reader {
         if !is_whole(&header, home, self.bytes(at, bytes)?) {
             return Ok(Err(Flaw::Checksum));
         }
-        Ok(Ok(Found { header, at, end: at + padded_bytes(header.length as usize) }))
+        Ok(Ok(Found { header, segment: home.segment, at, end: at + padded_bytes(header.length as usize) }))
     }
 
-    /// The frame that has to follow, at `at`, or behind zeros on the next page if it is the mark of a clean stop.
+    /// The frame that has to follow, at `at`, or on the next page if it is the mark of a clean stop.
+    ///
+    /// What stands before the mark does not matter: its sequence says that no frame is missing there.
     pub(super) fn expect(&mut self, at: u64, expected: Expected) -> io::Result<Result<Found, Flaw>> {
         let flaw = match self.frame(at)? {
             Ok(found) => match expected.check(&found.header) {
@@ -137,12 +141,12 @@ impl Reader {
             Err(flaw) => flaw,
         };
         let page = at.next_multiple_of(PAGE_BYTES);
-        if flaw == Flaw::NoFrame && page > at && self.bytes(at, (page - at) as usize)?.iter().all(|&byte| byte == 0) {
-            if let Ok(found) = self.frame(page)? {
-                if found.header.kind == Kind::Stopped && expected.check(&found.header).is_ok() {
-                    return Ok(Ok(found));
-                }
-            }
+        if page > at
+            && let Ok(found) = self.frame(page)?
+            && found.header.kind == Kind::Stopped
+            && expected.check(&found.header).is_ok()
+        {
+            return Ok(Ok(found));
         }
         Ok(Err(flaw))
     }

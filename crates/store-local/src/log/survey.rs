@@ -104,10 +104,10 @@ impl<'a> Survey<'a> {
             if let ControlFlow::Break(value) = visit(Seen::Damage(damage)) {
                 return Ok(ControlFlow::Break(value));
             }
-            let Some((segment, found)) = proof else {
+            let Some(found) = proof else {
                 return Ok(ControlFlow::Continue(ending));
             };
-            (ending.segment, ending.offset) = (segment, found.at);
+            (ending.segment, ending.offset) = (found.segment, found.at);
             expected = Expected::ANY;
         }
     }
@@ -158,13 +158,13 @@ impl<'a> Survey<'a> {
         offset: u64,
         reader: Option<&mut Reader>,
         sequence: u64,
-    ) -> Result<Option<(SegmentNo, Found)>, LogError> {
+    ) -> Result<Option<Found>, LogError> {
         let mut accept = |header: &Header| !header.is_known() || header.synced_through >= sequence;
         if let Some(reader) = reader {
             let found = reader.find(offset, &mut accept).map_err(LogError::io(&reader.path))?;
             if let Some(found) = found {
                 self.check_version(&reader.path, &found)?;
-                return Ok(Some((segment, found)));
+                return Ok(Some(found));
             }
         }
         for &segment in self.segments.range(segment.next()..) {
@@ -172,7 +172,7 @@ impl<'a> Survey<'a> {
             let found = reader.find(0, &mut accept).map_err(LogError::io(&reader.path))?;
             if let Some(found) = found {
                 self.check_version(&reader.path, &found)?;
-                return Ok(Some((segment, found)));
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -198,11 +198,11 @@ impl<'a> Survey<'a> {
         offset: u64,
         flaw: Flaw,
         expected: Expected,
-        proof: Option<&(SegmentNo, Found)>,
+        proof: Option<&Found>,
     ) -> Option<Damage> {
         let proof = match proof {
-            Some((segment, found)) => Some(self.place(*segment, found.at, found.header.sequence)),
-            None => self.segment_too_many(segment, offset).map(|segment| self.place(segment, 0, 0)),
+            Some(found) => Some(self.place(found.segment, found.at, found.header.sequence)),
+            None => self.segment_too_many(segment).map(|segment| self.place(segment, 0, 0)),
         };
         // A log is never without a frame, and a segment exists before the one before it says that the log continues there.
         let is_surely_lost = expected == Expected::ANY || flaw == Flaw::MissingSegment;
@@ -214,10 +214,9 @@ impl<'a> Survey<'a> {
         })
     }
 
-    /// A segment that cannot be there if the log ends at this place: one is made only to follow a segment that has frames.
-    fn segment_too_many(&self, segment: SegmentNo, offset: u64) -> Option<SegmentNo> {
-        let last = if offset > 0 { segment.next() } else { segment };
-        self.segments.range(last.next()..).next().copied()
+    /// A segment that cannot be there if the log ends in `segment`: only the next one is made ahead.
+    fn segment_too_many(&self, segment: SegmentNo) -> Option<SegmentNo> {
+        self.segments.range(segment.next().next()..).next().copied()
     }
 
     fn place(&self, segment: SegmentNo, offset: u64, sequence: u64) -> Place {
