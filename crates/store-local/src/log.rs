@@ -30,7 +30,7 @@ pub(crate) use repair::{Dropped, Repaired, repair};
 pub(crate) use segments::Segments;
 
 use files::{Listing, log_dir, segment_path};
-use frame::{HEADER_BYTES, Header, Home, Kind, PAGE_BYTES, VERSION, build, padded_bytes};
+use frame::{Header, Home, Kind, PAGE_BYTES, build, padded_bytes};
 use reader::Reader;
 use recovery::Resumed;
 use segments::{Blank, CLOSING_BYTES};
@@ -63,6 +63,9 @@ impl fmt::Display for SegmentNo {
         self.0.fmt(f)
     }
 }
+
+/// Takes a frame: its segment, its sequence and its body.
+pub(crate) type OnFrame<'a, E> = dyn FnMut(SegmentNo, u64, &[u8]) -> Result<(), E> + 'a;
 
 /// How large segments are.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +160,7 @@ impl Log {
         dir: &Path,
         store: StoreId,
         tuning: Tuning,
-        on_frame: &mut dyn FnMut(SegmentNo, u64, &[u8]) -> Result<(), E>,
+        on_frame: &mut OnFrame<'_, E>,
     ) -> Result<Self, OpenError<E>>
     where
         E: std::error::Error + 'static,
@@ -289,7 +292,7 @@ impl Log {
 /// Reads a log whose every frame has to be sound.
 fn read<E: std::error::Error + 'static>(
     survey: &Survey<'_>,
-    on_frame: &mut dyn FnMut(SegmentNo, u64, &[u8]) -> Result<(), E>,
+    on_frame: &mut OnFrame<'_, E>,
 ) -> Result<Ending, OpenError<E>> {
     let outcome = survey.run(&mut |seen| match seen {
         Seen::Damage(damage) => ControlFlow::Break(LogError::from(Box::new(damage)).into()),

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,8 @@ pub(crate) struct Finding {
 /// Reads a log without changing anything, hands over the body of every frame that can be read, and lists all that is wrong.
 ///
 /// # Errors
-/// A file that cannot be read. That there is no log, or one of a newer version, is a finding.
+/// A file that cannot be read, or (as [`io::ErrorKind::Unsupported`], with the [`LogError`] inside) one of a newer version. That
+/// there is no log is a finding.
 pub(crate) fn check(
     disk: &dyn Disk,
     dir: &Path,
@@ -53,12 +53,10 @@ pub(crate) fn check(
     match outcome {
         Ok(ControlFlow::Continue(ending)) => report.end(&ending, segment_path(&log_dir, ending.segment)),
         Ok(ControlFlow::Break(error)) | Err(LogError::Io { source: error, .. }) => return Err(error),
+        // Nobody may take what stands before it for all there is.
+        Err(error @ LogError::Newer { .. }) => return Err(io::Error::new(io::ErrorKind::Unsupported, error)),
         Err(error) => {
-            let (path, offset) = match &error {
-                LogError::Newer { path, offset, .. } => (path.clone(), *offset),
-                _ => (log_dir, 0),
-            };
-            report.findings.push(Finding { path, offset, is_damage: true, what: error.to_string() });
+            report.findings.push(Finding { path: log_dir, offset: 0, is_damage: true, what: error.to_string() });
         }
     }
     Ok(report)

@@ -169,10 +169,10 @@ impl Reader {
                 continue;
             };
             at += step as u64 * ALIGNMENT;
-            if let Ok(found) = self.frame(at)? {
-                if accept(&found.header) {
-                    return Ok(Some(found));
-                }
+            if let Ok(found) = self.frame(at)?
+                && accept(&found.header)
+            {
+                return Ok(Some(found));
             }
             at += ALIGNMENT;
         }

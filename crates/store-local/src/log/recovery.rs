@@ -1,7 +1,6 @@
 //! What a start does behind the last frame of a log that was found sound.
 
 use std::io;
-use std::ops::Range;
 
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::reader::{Expected, Found, Reader};

@@ -1,13 +1,12 @@
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::LogError;
 use super::files::{Listing, log_dir, segment_path, temporary_path};
 use super::frame::{Home, Kind};
 use super::survey::{Seen, Survey};
 use super::writing::FrameFile;
-use super::{LogError, SegmentNo};
 use crate::disk::Disk;
 use crate::identity::StoreId;
 

@@ -23,8 +23,6 @@ pub(super) enum Seen<'a> {
 /// Where a log ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
-    /// The oldest segment that is needed.
-    pub(super) first: SegmentNo,
     /// The segment in which the next frame would be looked for.
     pub(super) segment: SegmentNo,
     /// Behind the last frame of that segment; 0 if it has none.
@@ -81,8 +79,7 @@ impl<'a> Survey<'a> {
     ) -> Result<ControlFlow<B, Ending>, LogError> {
         let first = self.first_needed()?;
         let mut expected = Expected::ANY;
-        let mut ending =
-            Ending { first, segment: first, offset: 0, last_from: 0, last: None, flaw: Flaw::MissingSegment };
+        let mut ending = Ending { segment: first, offset: 0, last_from: 0, last: None, flaw: Flaw::MissingSegment };
         loop {
             let (flaw, mut reader) = if self.segments.contains(&ending.segment) {
                 match self.read_segment(&mut ending, &mut expected, visit)? {

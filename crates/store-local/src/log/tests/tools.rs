@@ -64,6 +64,23 @@ fn a_check_names_a_missing_segment_and_a_missing_log() {
 }
 
 #[test]
+fn a_log_of_a_newer_version_is_neither_checked_nor_repaired() {
+    let disk = SimDisk::new(1);
+    drop(create(&disk));
+    let mut bytes = disk.read(path(1)).unwrap()[..72].to_vec();
+    let first = frames(&disk, dir())[0].header;
+    let newer = Header { version: VERSION + 1, ..first.next(Kind::Data, SegmentNo(1), 0) };
+    build(&mut bytes, Home { store: STORE, segment: SegmentNo(1) }, &newer, &[]);
+    disk.write(path(1), &bytes);
+    let error = check(&disk, dir(), STORE, &mut |_, _, _| ()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    assert!(error.to_string().contains("newer version of Escrow"), "{error}");
+    let before = disk.operations();
+    assert!(matches!(repair(Arc::new(disk.clone()), dir(), STORE), Err(LogError::Newer { .. })));
+    assert_eq!(disk.operations(), before);
+}
+
+#[test]
 fn a_repair_keeps_all_that_can_be_read_and_the_log_opens() {
     let (disk, count) = stopped();
     let spots = frames(&disk, dir());
