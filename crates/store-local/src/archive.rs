@@ -1,17 +1,41 @@
-//! Finished transactions.
+//! Finished transactions, in partitions.
+//!
+//! ```text
+//! archive/2026-11-23-0041.db       closed: one file, read over a connection that is opened when it is needed
+//! archive/2026-11-24-0042.db       closed
+//! archive/2026-11-24-0043.db(-wal) current: the keeper inserts here
+//! ```
+//!
+//! A partition takes so many transactions, or those of one day; then it is closed, and its filter is stored in it. A purge
+//! removes whole files. Each partition has a filter in memory, so that a gid is looked up only where it may be.
+//!
+//! One gid can be in two partitions: an insert was repeated after a crash, and the day had turned; or the gid was used again
+//! once its transaction had been purged. The newer partition is right.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use escrow_store::{ListQuery, StoreError, StoredTxn, TxnSummary};
+use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 
-use crate::database::{Failure, OpenError};
+use crate::database::{self, Failure, OpenError};
 use crate::disk::Disk;
-use crate::finding::Finding;
+use crate::filter::Fingerprint;
 use crate::identity::StoreId;
+
+mod bounds;
+mod closed;
+mod name;
+mod open;
+mod partition;
+mod purge;
+mod reads;
+
+use closed::Connections;
+use name::{Day, Name};
+use partition::{Context, Current, Partition};
+use purge::FinishTimes;
 
 /// How an archive is divided.
 #[derive(Clone, Debug)]
@@ -46,133 +70,155 @@ pub(crate) struct ArchiveInfo {
     pub(crate) rows: u64,
 }
 
-/// The finished transactions of a store.
-///
-/// Interim: they are in memory, and nothing is kept. The partitions follow.
+/// The finished transactions of a store. One thread inserts and purges; any number may read.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    rows: Mutex<BTreeMap<Gid, StoredTxn>>,
-    syncs: AtomicU64,
+    context: Context,
+    /// In the order of their numbers, the oldest first.
+    partitions: RwLock<Vec<Arc<Partition>>>,
+    writing: Mutex<Writing>,
+    times: FinishTimes,
+}
+
+/// What belongs to whoever writes.
+#[derive(Debug)]
+struct Writing {
+    current: Option<Arc<Current>>,
+    /// The highest number that a partition has had.
+    last_number: u32,
+    /// Something could not be made durable: nothing is written any more.
+    failed: Option<Failure>,
 }
 
 impl Archive {
-    /// Opens an archive, and makes it if it is not there.
+    /// Opens an archive, and makes its directory if it is not there. Partitions that were not closed altogether are closed,
+    /// but for the last, which goes on; what is left of files that were being made or removed is removed.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`], also if one partition is damaged.
     pub(crate) fn open(
-        _disk: &Arc<dyn Disk>,
-        _dir: &Path,
-        _store: StoreId,
-        _tuning: ArchiveTuning,
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreId,
+        tuning: ArchiveTuning,
     ) -> Result<Self, OpenError> {
-        Ok(Self { rows: Mutex::default(), syncs: AtomicU64::default() })
+        disk.create_dir(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        let context = Context {
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            store,
+            rows_max: tuning.partition_rows,
+            connections: Connections::new(Arc::clone(disk), tuning.connections),
+            syncs: Arc::default(),
+        };
+        let names = open::sweep(&context)?;
+        let last_number = names.last().map_or(0, |name| name.number);
+        let (partitions, current) = open::partitions(&context, &names)?;
+        Ok(Self {
+            context,
+            partitions: RwLock::new(partitions),
+            writing: Mutex::new(Writing { current, last_number, failed: None }),
+            times: FinishTimes::default(),
+        })
     }
 
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<Gid, StoredTxn>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes finished transactions over; durable when this returns. Those that are there already are left as they are.
+    /// Takes finished transactions over, as one SQLite transaction; durable when this returns. What is there already, with the
+    /// same time of finish and version or higher ones, is left as it is.
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) fn insert(&self, txns: &[Arc<StoredTxn>], _now: Timestamp) -> Result<(), Failure> {
-        self.rows().extend(txns.iter().map(|txn| (txn.gid.clone(), StoredTxn::clone(txn))));
-        Ok(())
+    pub(crate) fn insert(&self, txns: &[Arc<StoredTxn>], now: Timestamp) -> Result<(), Failure> {
+        debug_assert!(txns.iter().all(|txn| txn.head.status.is_final()), "only finished transactions are archived");
+        if txns.is_empty() {
+            return Ok(());
+        }
+        // Neighbours in the index by gid, which is where the time goes, are written together.
+        let mut sorted: Vec<&StoredTxn> = txns.iter().map(|txn| &**txn).collect();
+        sorted.sort_by(|a, b| a.gid.cmp(&b.gid));
+        self.write(|writing| self.current(writing, now, txns.len() as u64)?.insert(&sorted))
     }
 
-    /// Makes the archive independent of SQLite's write-ahead log: a segment should not be retired before.
+    /// Makes the archive independent of SQLite's write-ahead log: only then a segment can go without anybody depending on a
+    /// file that SQLite would read a part of if it were damaged.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) fn settle(&self) -> Result<(), Failure> {
-        Ok(())
+        self.write(|writing| writing.current.as_ref().map_or(Ok(()), |current| current.settle()))
     }
 
     /// Whether a gid may be in the archive, from memory.
     pub(crate) fn may_hold(&self, gid: &Gid) -> bool {
-        self.rows().contains_key(gid)
-    }
-
-    /// The transaction under a gid; one that finished before `purged_before` is absent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn find(&self, gid: &Gid, purged_before: Option<Timestamp>) -> Result<Option<StoredTxn>, StoreError> {
-        Ok(self.rows().get(gid).filter(|txn| txn.head.finished_at >= purged_before).cloned())
-    }
-
-    /// Up to `limit` transactions of a query, newest first; those that finished before `purged_before` are absent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn list(
-        &self,
-        query: &ListQuery,
-        limit: usize,
-        purged_before: Option<Timestamp>,
-    ) -> Result<Vec<TxnSummary>, StoreError> {
-        let rows = self.rows();
-        let shown = rows.values().filter(|txn| txn.head.finished_at >= purged_before && txn.matches(query));
-        let mut items: Vec<_> = shown.map(StoredTxn::summary).collect();
-        items.sort_by(|a, b| (b.created_at, &b.gid).cmp(&(a.created_at, &a.gid)));
-        items.truncate(limit);
-        Ok(items)
-    }
-
-    /// How many transactions finished at `purged_before` or later and before `final_before`: all of them, or the first
-    /// `limit` and those that finished at the same moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn purgeable(
-        &self,
-        purged_before: Option<Timestamp>,
-        final_before: Timestamp,
-        _limit: usize,
-    ) -> Result<Purgeable, StoreError> {
-        let in_range = |at: Timestamp| Some(at) >= purged_before && at < final_before;
-        let rows = self.rows().values().filter(|txn| txn.head.finished_at.is_some_and(in_range)).count();
-        Ok(Purgeable { rows: rows as u64, cut: final_before })
-    }
-
-    /// Removes the partitions that finished before `purged_before` altogether. Returns how many.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub(crate) fn drop_purged(&self, purged_before: Timestamp) -> Result<u32, Failure> {
-        self.rows().retain(|_, txn| txn.head.finished_at >= Some(purged_before));
-        Ok(0)
-    }
-
-    /// Up to `limit` transactions behind `after`, in gid order; those that finished before `purged_before` are absent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn export(
-        &self,
-        after: Option<&Gid>,
-        limit: usize,
-        purged_before: Option<Timestamp>,
-    ) -> Result<Vec<StoredTxn>, StoreError> {
-        let rows = self.rows();
-        let shown = rows.values().filter(|txn| txn.head.finished_at >= purged_before && Some(&txn.gid) > after);
-        Ok(shown.take(limit).cloned().collect())
+        let fingerprint = Fingerprint::of(gid);
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        partitions.iter().any(|partition| partition.may_hold(fingerprint))
     }
 
     /// How large it is.
     pub(crate) fn info(&self) -> ArchiveInfo {
-        ArchiveInfo { partitions: 0, rows: self.rows().len() as u64 }
+        let partitions = self.partitions();
+        let rows = partitions.iter().map(|partition| partition.bounds().rows).sum();
+        ArchiveInfo { partitions: partitions.len() as u64, rows }
     }
 
     /// Syncs since it was opened.
     pub(crate) fn syncs(&self) -> u64 {
-        self.syncs.load(std::sync::atomic::Ordering::Relaxed)
+        self.context.syncs.load(Relaxed)
     }
 
-    /// Reads everything, and returns what is wrong with it.
-    pub(crate) fn check(&self) -> Vec<Finding> {
-        Vec::new()
+    /// The partition for so many more rows; the next one is begun when its time has come.
+    fn current(&self, writing: &mut Writing, now: Timestamp, more: u64) -> Result<Arc<Current>, Failure> {
+        let today = Day::of(now);
+        if let Some(current) = &writing.current {
+            let rows = current.bounds().rows;
+            // A clock that is set back does not begin one.
+            if rows == 0 || (current.name.day >= today && rows + more <= self.context.rows_max) {
+                return Ok(Arc::clone(current));
+            }
+            self.close_current(writing)?;
+        }
+        let name = Name { number: writing.last_number + 1, day: today };
+        let current = Arc::new(Current::open(&self.context, name)?);
+        self.change(|partitions| partitions.push(Arc::new(Partition::of_current(&current))));
+        writing.last_number = name.number;
+        writing.current = Some(Arc::clone(&current));
+        Ok(current)
+    }
+
+    fn close_current(&self, writing: &mut Writing) -> Result<(), Failure> {
+        if let Some(current) = &writing.current {
+            let closed = Arc::new(current.close()?);
+            self.change(|partitions| {
+                partitions.pop();
+                partitions.push(closed);
+            });
+            writing.current = None;
+        }
+        Ok(())
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&mut Writing) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut writing = self.writing();
+        if let Some(failure) = &writing.failed {
+            return Err(failure.clone());
+        }
+        let result = work(&mut writing);
+        writing.failed = result.as_ref().err().filter(|failure| matches!(failure, Failure::Failed(_))).cloned();
+        result
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Partition>>)) {
+        change(&mut self.partitions.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,14 +42,30 @@ fn malformed(column: usize, error: InvalidId) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-/// What [`write`] writes, in its order, and [`stored`] reads.
+/// What [`stored`] reads.
 pub(crate) const STORED: &str = "gid, version, write_id, pattern, status, created_at, updated_at, finished_at, \
      next_run_at, owner, attention, business_key, definition, added, progress, history";
 
-/// The places of the values of [`STORED`] in a statement.
-pub(crate) const STORED_VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16";
+/// A statement for [`write`]: a row that is there already is replaced if the condition holds, and left alone otherwise.
+macro_rules! upsert {
+    ($condition:literal) => {
+        concat!(
+            "INSERT INTO txn (gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at, \
+             owner, attention, business_key, definition, added, progress, history) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             ON CONFLICT (gid) DO UPDATE SET version = excluded.version, write_id = excluded.write_id, \
+             pattern = excluded.pattern, status = excluded.status, created_at = excluded.created_at, \
+             updated_at = excluded.updated_at, finished_at = excluded.finished_at, next_run_at = excluded.next_run_at, \
+             owner = excluded.owner, attention = excluded.attention, business_key = excluded.business_key, \
+             definition = excluded.definition, added = excluded.added, progress = excluded.progress, \
+             history = excluded.history WHERE ",
+            $condition
+        )
+    };
+}
+pub(crate) use upsert;
 
-/// Runs a statement that writes the columns [`STORED`].
+/// Runs a statement that was made by [`upsert`].
 pub(crate) fn write(statement: &mut Statement<'_>, txn: &StoredTxn) -> rusqlite::Result<usize> {
     let head = &txn.head;
     statement.execute(params![

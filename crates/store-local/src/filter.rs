@@ -18,6 +18,8 @@ use qfilter::{Builder, Filter, StableBuildHasher};
 /// The length of a fingerprint.
 const FINGERPRINT_BITS: u8 = 34;
 
+const MASK: u64 = (1 << FINGERPRINT_BITS) - 1;
+
 /// The format of a saved filter.
 const FORMAT: u8 = 1;
 
@@ -55,6 +57,20 @@ impl GidFilter {
     /// An empty filter that can take so many gids before it has to grow.
     pub(crate) fn with_capacity(gids: u64) -> Self {
         Self::with_bits(gids, FINGERPRINT_BITS)
+    }
+
+    /// A filter of these gids, each once, with room for so many.
+    pub(crate) fn of(mut fingerprints: Vec<Fingerprint>, capacity: u64) -> Self {
+        fingerprints.sort_unstable_by_key(|fingerprint| fingerprint.0 & MASK);
+        let capacity = capacity.max(fingerprints.len() as u64);
+        let build = || -> Result<Filter, qfilter::Error> {
+            let mut builder = Builder::new(Filter::with_fingerprint_size(capacity, FINGERPRINT_BITS)?);
+            for fingerprint in fingerprints {
+                builder.insert_fingerprint(true, fingerprint.0)?;
+            }
+            Ok(builder.into_filter())
+        };
+        Self { filter: build().ok() }
     }
 
     fn with_bits(gids: u64, bits: u8) -> Self {
@@ -154,3 +170,6 @@ fn take_leb128(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ mod reads;
 mod rebuild;
 mod record;
 mod replay;
+#[cfg(test)]
+mod samples;
 mod spill;
 mod store;
 mod table;

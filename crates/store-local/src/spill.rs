@@ -1,18 +1,48 @@
-//! Unfinished transactions.
+//! Unfinished transactions that have left the log: in one database, with the settings.
+//!
+//! The keeper is the only one that writes. A row that is written again replaces what is there if its version is higher, so
+//! that a replay of the log can do everything once more. Rows that are on hold came from a backup: nobody drives them until
+//! an operator releases them.
+//!
+//! Opening reads no transaction. The numbers of rows are kept beside them; a filter over the gids says at once that one is
+//! not there, and is built at opening if the rows are few, else later, while reads and writes go on.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use escrow_store::{ListQuery, StoreError, StoredTxn, TxnSummary, Version};
+use escrow_store::{StoreError, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::{Failure, OpenError};
+use crate::columns::{self, micros};
+use crate::database::{self, Database, Failure, OpenError, Schema};
 use crate::disk::Disk;
-use crate::finding::Finding;
+use crate::filter::Fingerprint;
 use crate::identity::StoreId;
+
+mod fingerprints;
+mod reads;
+
+use fingerprints::Fingerprints;
+
+const SCHEMA: Schema = Schema {
+    // "EscU"
+    application_id: 0x4573_6355,
+    migrations: &[include_str!("schema/unfinished_1.sql")],
+    page_bytes: 4096,
+};
+
+/// Up to so many rows, the filter is built at opening.
+const FILTER_AT_OPEN_ROWS: u64 = 100_000;
+
+/// Transactions that are released at one time.
+const RELEASED_MAX: u32 = 1_000;
+
+/// Keys of the table `meta`.
+const ROWS: &str = "rows";
+const HELD: &str = "held";
 
 /// A setting as the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,26 +87,40 @@ pub(crate) struct SpillInfo {
 }
 
 /// Unfinished transactions that have left the log, and saved settings.
-///
-/// Interim: they are in memory, and nothing is kept. The database follows.
 #[derive(Debug)]
 pub(crate) struct Spill {
-    rows: Mutex<BTreeMap<Gid, Spilled>>,
-    settings: Mutex<BTreeMap<(String, String), (Version, Bytes)>>,
-    syncs: AtomicU64,
+    database: Database,
+    filter: Fingerprints,
+    info: Mutex<SpillInfo>,
+    syncs: Arc<AtomicU64>,
+}
+
+/// What one transaction has done to the rows.
+#[derive(Debug, Default)]
+struct Written {
+    inserted: Vec<Fingerprint>,
+    removed: Vec<Fingerprint>,
+    /// Rows on hold, more than before.
+    held: i64,
 }
 
 impl Spill {
-    /// Opens a database, and makes it if it is not there.
+    /// Opens a database, and makes it if it is not there. That it has been there and is gone is for the caller to notice.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub(crate) fn open(_disk: &Arc<dyn Disk>, _path: &Path, _store: StoreId) -> Result<Self, OpenError> {
-        Ok(Self { rows: Mutex::default(), settings: Mutex::default(), syncs: AtomicU64::default() })
-    }
-
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<Gid, Spilled>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn open(disk: &Arc<dyn Disk>, path: &Path, store: StoreId) -> Result<Self, OpenError> {
+        let syncs = Arc::default();
+        let database = Database::open(disk, path, store, &SCHEMA, &syncs)?;
+        let spill = Self { database, filter: Fingerprints::default(), info: Mutex::default(), syncs };
+        let read = |connection: &Connection| info(connection).map_err(|error| Failure::of(error).into());
+        let open_error = |source: StoreError| OpenError::Read { path: path.to_owned(), source };
+        let info = spill.database.read(database::Turn::LookUp, read).map_err(open_error)?;
+        *spill.info_mut() = info;
+        if info.rows <= FILTER_AT_OPEN_ROWS {
+            spill.build_filter().map_err(open_error)?;
+        }
+        Ok(spill)
     }
 
     /// Saves transactions whose version is higher than what is there, and settings; durable when this returns.
@@ -84,182 +128,173 @@ impl Spill {
     /// # Errors
     /// [`Failure`].
     pub(crate) fn save(&self, txns: &[Arc<StoredTxn>], settings: &[SavedSetting]) -> Result<(), Failure> {
-        let mut rows = self.rows();
-        for txn in txns {
-            let held = rows.get(&txn.gid).is_some_and(|row| row.held);
-            if rows.get(&txn.gid).is_none_or(|row| row.txn.version < txn.version) {
-                rows.insert(txn.gid.clone(), Spilled { txn: StoredTxn::clone(txn), held });
-            }
-        }
-        let mut saved = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        for setting in settings {
-            let name = (setting.category.clone(), setting.key.clone());
-            match &setting.value {
-                Some(value) => saved.insert(name, value.clone()),
-                None => saved.remove(&name),
-            };
-        }
-        Ok(())
+        let upsert = columns::upsert!("excluded.version > txn.version");
+        self.write(|connection, written| {
+            txns.iter().try_for_each(|txn| put(connection, upsert, txn, written))?;
+            settings.iter().try_for_each(|setting| save_setting(connection, setting))
+        })
     }
 
-    /// Saves transactions that are on hold, as they are; durable when this returns.
+    /// Saves transactions as they are and puts them on hold; durable when this returns.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) fn save_held(&self, txns: &[StoredTxn]) -> Result<(), Failure> {
-        let held = |txn: &StoredTxn| (txn.gid.clone(), Spilled { txn: txn.clone(), held: true });
-        self.rows().extend(txns.iter().map(held));
-        Ok(())
+        self.write(|connection, written| {
+            let mut hold = connection.prepare_cached("UPDATE txn SET held = 1 WHERE gid = ?1 AND held = 0")?;
+            for txn in txns {
+                put(connection, columns::upsert!("true"), txn, written)?;
+                written.held += i64::from(hold.execute([txn.gid.as_str()])? == 1);
+            }
+            Ok(())
+        })
     }
 
-    /// Releases one transaction (`Some`) or up to 1,000 (`None`) that are on hold. Nothing is returned once none is left.
+    /// Releases one transaction (`Some`) or up to 1,000 (`None`) that are on hold; durable when this returns. Nothing is
+    /// returned once none is left.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) fn release(&self, gid: Option<&Gid>) -> Result<Vec<Released>, Failure> {
-        let mut released = Vec::new();
-        for (found, row) in self.rows().iter_mut() {
-            if row.held && gid.is_none_or(|gid| gid == found) {
-                row.held = false;
-                let head = &row.txn.head;
-                let (next_run_at, in_flight) = (head.next_run_at, head.owner.is_some());
-                released.push(Released { gid: found.clone(), next_run_at, in_flight });
+        self.write(|connection, written| {
+            let only = gid.map(Gid::as_str);
+            let released = held_rows(connection, only)?;
+            let mut release = connection.prepare_cached("UPDATE txn SET held = 0 WHERE gid = ?1")?;
+            for row in &released {
+                release.execute([row.gid.as_str()])?;
+                written.held -= 1;
             }
-        }
-        Ok(released)
+            Ok(released)
+        })
     }
 
-    /// Deletes transactions; durable when this returns.
+    /// Deletes transactions; durable when this returns. Those that are not there are left out.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) fn delete(&self, gids: &[Gid]) -> Result<(), Failure> {
-        let mut rows = self.rows();
-        gids.iter().for_each(|gid| drop(rows.remove(gid)));
-        Ok(())
+        self.write(|connection, written| {
+            let mut delete = connection.prepare_cached("DELETE FROM txn WHERE gid = ?1 RETURNING held")?;
+            for gid in gids {
+                let held: Option<i64> = delete.query_row([gid.as_str()], |row| row.get(0)).optional()?;
+                if let Some(held) = held {
+                    written.removed.push(Fingerprint::of(gid));
+                    written.held -= held;
+                }
+            }
+            Ok(())
+        })
     }
 
-    /// Makes everything independent of SQLite's write-ahead log: a segment should not be retired before.
+    /// Makes everything independent of SQLite's write-ahead log: only then a segment can go without anybody depending on a
+    /// file that SQLite would read a part of if it were damaged.
     ///
     /// # Errors
     /// [`Failure`].
     pub(crate) fn settle(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    /// Whether a gid may be in the database, from memory; until the filter is built, always.
-    pub(crate) fn may_hold(&self, gid: &Gid) -> bool {
-        self.rows().contains_key(gid)
-    }
-
-    /// Whether the filter still has to be built.
-    pub(crate) fn needs_filter(&self) -> bool {
-        false
-    }
-
-    /// Builds the filter by reading all gids. Writes may come meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`]; it can be tried again.
-    pub(crate) fn build_filter(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// The transaction under a gid.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn find(&self, gid: &Gid) -> Result<Option<Spilled>, StoreError> {
-        Ok(self.rows().get(gid).cloned())
-    }
-
-    /// Up to `limit` transactions of a query, newest first, without those that `skip` names.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn list(
-        &self,
-        query: &ListQuery,
-        limit: usize,
-        skip: &dyn Fn(&Gid) -> bool,
-    ) -> Result<Vec<TxnSummary>, StoreError> {
-        let rows = self.rows();
-        let shown = rows.values().filter(|row| row.txn.matches(query) && !skip(&row.txn.gid));
-        let mut items: Vec<_> = shown.map(|row| row.txn.summary()).collect();
-        items.sort_by(|a, b| (b.created_at, &b.gid).cmp(&(a.created_at, &a.gid)));
-        items.truncate(limit);
-        Ok(items)
-    }
-
-    /// Up to `limit` transactions that wait, by the time at which they are due, behind a place in that order. Those on hold
-    /// are not among them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn due(
-        &self,
-        after: Option<&(Timestamp, Gid)>,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, Gid)>, StoreError> {
-        let rows = self.rows();
-        let waiting = rows.values().filter(|row| !row.held && row.txn.head.owner.is_none());
-        let mut due: Vec<_> =
-            waiting.filter_map(|row| Some((row.txn.head.next_run_at?, row.txn.gid.clone()))).collect();
-        due.retain(|place| Some(place) > after);
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    /// The transactions that were in flight when they were saved, without those on hold.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn in_flight(&self) -> Result<Vec<Gid>, StoreError> {
-        let rows = self.rows();
-        let in_flight = rows.values().filter(|row| !row.held && row.txn.head.owner.is_some());
-        Ok(in_flight.map(|row| row.txn.gid.clone()).collect())
-    }
-
-    /// All settings; none of them is deleted.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn settings(&self) -> Result<Vec<SavedSetting>, StoreError> {
-        let saved = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let setting = |((category, key), value): (&(String, String), &(Version, Bytes))| SavedSetting {
-            category: category.clone(),
-            key: key.clone(),
-            value: Some(value.clone()),
-        };
-        Ok(saved.iter().map(setting).collect())
-    }
-
-    /// Up to `limit` transactions behind `after`, in gid order.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn export(&self, after: Option<&Gid>, limit: usize) -> Result<Vec<Spilled>, StoreError> {
-        Ok(self.rows().values().filter(|row| Some(&row.txn.gid) > after).take(limit).cloned().collect())
+        self.database.settle()
     }
 
     /// What it holds, from memory.
     pub(crate) fn info(&self) -> SpillInfo {
-        let rows = self.rows();
-        SpillInfo {
-            rows: rows.len() as u64,
-            held: rows.values().filter(|row| row.held).count() as u64,
-            oldest_created_at: rows.values().map(|row| row.txn.created_at).min(),
-        }
+        *self.info_mut()
     }
 
     /// Syncs since it was opened.
     pub(crate) fn syncs(&self) -> u64 {
-        self.syncs.load(std::sync::atomic::Ordering::Relaxed)
+        self.syncs.load(Relaxed)
     }
 
-    /// Reads everything, and returns what is wrong with it.
-    pub(crate) fn check(&self) -> Vec<Finding> {
-        Vec::new()
+    /// Runs `work` as one durable transaction, with everything that is kept about the rows.
+    fn write<T>(&self, work: impl FnOnce(&Connection, &mut Written) -> rusqlite::Result<T>) -> Result<T, Failure> {
+        let mut written = Written::default();
+        let mut is_noted = false;
+        let result = self.database.write(|connection| {
+            let done = work(connection, &mut written)?;
+            let grown = written.inserted.len() as i64 - written.removed.len() as i64;
+            add_to_count(connection, ROWS, grown)?;
+            add_to_count(connection, HELD, written.held)?;
+            let info = info(connection)?;
+            // Before anybody can see the rows.
+            self.filter.insert(&written.inserted);
+            is_noted = true;
+            Ok((done, info))
+        });
+        match result {
+            Ok((done, info)) => {
+                self.filter.remove(&written.removed);
+                *self.info_mut() = info;
+                Ok(done)
+            }
+            Err(failure) => {
+                // After a failed commit the rows may be there.
+                if is_noted && !matches!(failure, Failure::Failed(_)) {
+                    self.filter.remove(&written.inserted);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn info_mut(&self) -> MutexGuard<'_, SpillInfo> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+fn put(connection: &Connection, upsert: &str, txn: &StoredTxn, written: &mut Written) -> rusqlite::Result<()> {
+    let mut is_there = connection.prepare_cached("SELECT 1 FROM txn WHERE gid = ?1")?;
+    if !is_there.exists([txn.gid.as_str()])? {
+        written.inserted.push(Fingerprint::of(&txn.gid));
+    }
+    columns::write(&mut *connection.prepare_cached(upsert)?, txn).map(drop)
+}
+
+fn save_setting(connection: &Connection, setting: &SavedSetting) -> rusqlite::Result<()> {
+    let (category, key) = (&setting.category, &setting.key);
+    match &setting.value {
+        Some((version, value)) => connection
+            .prepare_cached("INSERT OR REPLACE INTO setting (category, key, version, value) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![category, key, version.0.cast_signed(), &**value]),
+        None => {
+            connection.prepare_cached("DELETE FROM setting WHERE category = ?1 AND key = ?2")?.execute([category, key])
+        }
+    }
+    .map(drop)
+}
+
+fn held_rows(connection: &Connection, only: Option<&str>) -> rusqlite::Result<Vec<Released>> {
+    let released = |row: &rusqlite::Row<'_>| {
+        Ok(Released {
+            gid: columns::gid(row, 0)?,
+            next_run_at: row.get::<_, Option<i64>>(1)?.map(columns::from_micros),
+            in_flight: row.get(2)?,
+        })
+    };
+    let columns = "SELECT gid, next_run_at, owner IS NOT NULL FROM txn";
+    match only {
+        Some(gid) => {
+            let sql = format!("{columns} WHERE gid = ?1 AND held = 1");
+            connection.prepare_cached(&sql)?.query_map([gid], released)?.collect()
+        }
+        None => {
+            let sql = format!("{columns} INDEXED BY txn_held WHERE held = 1 LIMIT ?1");
+            connection.prepare_cached(&sql)?.query_map([RELEASED_MAX], released)?.collect()
+        }
+    }
+}
+
+fn add_to_count(connection: &Connection, key: &str, more: i64) -> rusqlite::Result<()> {
+    if more == 0 {
+        return Ok(());
+    }
+    let count: i64 = database::meta(connection, key)?.unwrap_or(0);
+    database::set_meta(connection, key, count + more)
+}
+
+fn info(connection: &Connection) -> rusqlite::Result<SpillInfo> {
+    let count = |key| Ok::<_, rusqlite::Error>(database::meta::<i64>(connection, key)?.unwrap_or(0).unsigned_abs());
+    Ok(SpillInfo { rows: count(ROWS)?, held: count(HELD)?, oldest_created_at: reads::oldest(connection)? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,15 @@ pub(crate) enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// A directory cannot be synced: whether a file is in it is not known.
+    #[error("cannot sync the directory of {path}")]
+    Sync {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// SQLite cannot open it: it is damaged, or the disk fails.
     #[error("cannot open {path}")]
     Sqlite {
@@ -28,6 +37,24 @@ pub(crate) enum OpenError {
         /// Why.
         #[source]
         source: rusqlite::Error,
+    },
+    /// What it says about itself cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// It was being closed when the store ended, and that cannot be finished.
+    #[error("cannot close {path}")]
+    Close {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Failure,
     },
     /// It is some other program's database, or an empty file.
     #[error("{path} is not a database of this kind of store")]
@@ -73,11 +100,15 @@ pub(crate) enum Failure {
     Sqlite(#[source] Arc<dyn Error + Send + Sync>),
 }
 
+/// A sync can fail in places where nothing of ours is written, such as a change of the journal's mode.
+const SYNC_ERRORS: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC];
+
 impl Failure {
-    /// An error before anything had to become durable.
+    /// An error outside of commits and checkpoints.
     pub(crate) fn of(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full(Arc::new(error)),
+        match error.sqlite_error() {
+            Some(code) if code.code == ErrorCode::DiskFull => Self::Full(Arc::new(error)),
+            Some(code) if SYNC_ERRORS.contains(&code.extended_code) => Self::Failed(Arc::new(error)),
             _ => Self::Sqlite(Arc::new(error)),
         }
     }
@@ -111,6 +142,7 @@ impl From<OpenError> for Failure {
         match error {
             OpenError::Sqlite { source, .. } => Self::of(source),
             OpenError::Io { source, .. } => Self::of_io(source),
+            OpenError::Sync { source, .. } => Self::of_io_sync(source),
             error => Self::Sqlite(Arc::new(error)),
         }
     }

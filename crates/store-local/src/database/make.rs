@@ -42,7 +42,8 @@ pub(crate) fn make(
     let io_error = |source| OpenError::Io { path: path.to_owned(), source };
     remove(disk, &unfinished).map_err(io_error)?;
     fill(disk, &unfinished, store, schema).map_err(|source| OpenError::Sqlite { path: unfinished.clone(), source })?;
-    disk.rename(&unfinished, path).and_then(|()| disk.sync_dir(split(path).0)).map_err(io_error)?;
+    disk.rename(&unfinished, path).map_err(io_error)?;
+    disk.sync_dir(split(path).0).map_err(|source| OpenError::Sync { path: path.to_owned(), source })?;
     syncs.fetch_add(MAKE_SYNCS, Relaxed);
     Ok(())
 }

@@ -28,8 +28,8 @@ CREATE TABLE txn (
 CREATE INDEX txn_kind ON txn (status, pattern, created_at, gid);
 CREATE INDEX txn_business_key ON txn (business_key, created_at, gid) WHERE business_key IS NOT NULL;
 CREATE INDEX txn_attention ON txn (created_at, gid) WHERE attention = 1;
--- Waiting transactions by their time, those in flight, and those on hold: a transaction is in one of the three at most.
-CREATE INDEX txn_due ON txn (next_run_at, gid) WHERE held = 0 AND owner IS NULL AND next_run_at IS NOT NULL;
+-- Waiting transactions by their time, those in flight, and those on hold.
+CREATE INDEX txn_due ON txn (held, next_run_at, gid) WHERE owner IS NULL AND next_run_at IS NOT NULL;
 CREATE INDEX txn_in_flight ON txn (gid) WHERE held = 0 AND owner IS NOT NULL;
 CREATE INDEX txn_held ON txn (gid) WHERE held = 1;
 

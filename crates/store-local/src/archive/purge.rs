@@ -1,0 +1,135 @@
+//! How old transactions go: they are counted, the time up to which they are purged is stored elsewhere, and then partitions of
+//! which nothing is left are removed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use escrow_store::StoreError;
+use escrow_txn::Timestamp;
+use rusqlite::Connection;
+
+use super::bounds::Bounds;
+use super::partition::Partition;
+use super::{Archive, Purgeable};
+use crate::columns::{from_micros, micros};
+use crate::database::{Failure, Turn};
+
+/// Partitions whose times are kept: those that a purge goes through side by side.
+const KEPT: usize = 3;
+
+/// When the rows of a partition became final, in order. A purge goes in small steps, and would read them for each.
+#[derive(Debug, Default)]
+pub(super) struct FinishTimes(Mutex<Vec<Kept>>);
+
+#[derive(Clone, Debug)]
+struct Kept {
+    number: u32,
+    /// Another number, other rows.
+    rows: u64,
+    times: Arc<[i64]>,
+}
+
+impl FinishTimes {
+    fn of(&self, archive: &Archive, partition: &Partition) -> Result<Arc<[i64]>, StoreError> {
+        let (number, rows) = (partition.name.number, partition.bounds().rows);
+        let find = |kept: &&Kept| kept.number == number && kept.rows == rows;
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(find).cloned();
+        if let Some(kept) = found {
+            return Ok(kept.times);
+        }
+        let read = |connection: &Connection| finish_times(connection).map_err(|error| Failure::of(error).into());
+        let times: Arc<[i64]> = partition.read(&archive.context, Turn::List, Vec::new(), read)?.into();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| kept.number != number);
+        kept.push(Kept { number, rows, times: Arc::clone(&times) });
+        if kept.len() > KEPT {
+            kept.remove(0);
+        }
+        Ok(times)
+    }
+
+    fn forget(&self, number: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.number != number);
+    }
+}
+
+fn finish_times(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare("SELECT finished_at FROM txn INDEXED BY txn_kind")?;
+    let mut times: Vec<i64> = statement.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    times.sort_unstable();
+    Ok(times)
+}
+
+impl Archive {
+    /// How many transactions became final at `purged_before` or later and before `final_before`: all of them, or the first
+    /// `limit` and those of the same moment. One that is in two partitions counts twice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn purgeable(
+        &self,
+        purged_before: Option<Timestamp>,
+        final_before: Timestamp,
+        limit: usize,
+    ) -> Result<Purgeable, StoreError> {
+        let (from, until) = (purged_before.map_or(i64::MIN, micros), micros(final_before));
+        let mut partitions = self.partitions();
+        partitions.retain(|partition| {
+            let finished = partition.bounds().finished;
+            finished.first < until && finished.last >= from
+        });
+        partitions.sort_by_key(|partition| partition.bounds().finished.first);
+        let mut first: Vec<i64> = Vec::new();
+        for partition in partitions {
+            let last = limit.checked_sub(1).and_then(|last| first.get(last));
+            if last.is_some_and(|&last| partition.bounds().finished.first > last) {
+                break;
+            }
+            let times = self.times.of(self, &partition)?;
+            let begin = times.partition_point(|&at| at < from);
+            let end = times.partition_point(|&at| at < until).max(begin);
+            first.extend(up_to_limit(&times[begin..end], limit));
+            first.sort_unstable();
+            let kept = up_to_limit(&first, limit).len();
+            first.truncate(kept);
+        }
+        let cut = match first.last() {
+            Some(&last) if first.len() >= limit => from_micros(last.saturating_add(1)).min(final_before),
+            _ => final_before,
+        };
+        Ok(Purgeable { rows: first.len() as u64, cut })
+    }
+
+    /// Removes the partitions of which every transaction became final before `purged_before`. Returns how many.
+    ///
+    /// # Errors
+    /// [`Failure`]; those that were removed are gone.
+    pub(crate) fn drop_purged(&self, purged_before: Timestamp) -> Result<u32, Failure> {
+        let before = micros(purged_before);
+        let is_over = |bounds: Bounds| bounds.rows > 0 && bounds.finished.last < before;
+        self.write(|writing| {
+            if writing.current.as_ref().is_some_and(|current| is_over(current.bounds())) {
+                self.close_current(writing)?;
+            }
+            let mut over = self.partitions();
+            over.retain(|partition| is_over(partition.bounds()));
+            if over.is_empty() {
+                return Ok(0);
+            }
+            self.change(|partitions| partitions.retain(|partition| !is_over(partition.bounds())));
+            for partition in &over {
+                self.times.forget(partition.name.number);
+                partition.remove(&self.context)?;
+            }
+            self.context.disk.sync_dir(&self.context.dir).map_err(Failure::of_io_sync)?;
+            Ok(u32::try_from(over.len()).unwrap_or(u32::MAX))
+        })
+    }
+}
+
+/// The first `limit` of these, and those that are equal to the last of them.
+fn up_to_limit(sorted: &[i64], limit: usize) -> &[i64] {
+    let Some(&last) = limit.checked_sub(1).and_then(|last| sorted.get(last)) else {
+        return if limit == 0 { &[] } else { sorted };
+    };
+    &sorted[..sorted.partition_point(|&at| at <= last)]
+}

@@ -1,0 +1,181 @@
+//! How an archive is read: a look-up goes from the newest partition to the oldest, a list merges them.
+
+use std::sync::Arc;
+
+use escrow_store::{ListQuery, StoreError, StoredTxn, TxnSummary};
+use escrow_txn::{Gid, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Archive;
+use super::partition::Partition;
+use crate::columns::{self, from_micros, micros};
+use crate::database::{Failure, Turn};
+use crate::filter::Fingerprint;
+use crate::finding::{self, Finding};
+use crate::listing;
+
+/// An export reads at least so many gids from a partition at one time.
+const GIDS_AT_ONCE: usize = 16;
+
+impl Archive {
+    /// The transaction under a gid; one that became final before `purged_before` is absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn find(&self, gid: &Gid, purged_before: Option<Timestamp>) -> Result<Option<StoredTxn>, StoreError> {
+        let fingerprint = Fingerprint::of(gid);
+        for partition in self.partitions().iter().rev().filter(|partition| partition.may_hold(fingerprint)) {
+            let found = partition.read(&self.context, Turn::LookUp, None, |connection| find(connection, gid))?;
+            if let Some(txn) = found {
+                return Ok(is_shown(&txn, purged_before).then_some(txn));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Up to `limit` transactions of a query, newest first; those that became final before `purged_before` are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn list(
+        &self,
+        query: &ListQuery,
+        limit: usize,
+        purged_before: Option<Timestamp>,
+    ) -> Result<Vec<TxnSummary>, StoreError> {
+        let mut page: Vec<TxnSummary> = Vec::new();
+        // Nothing that is over waits.
+        if query.waiting_past.is_some() || limit == 0 {
+            return Ok(page);
+        }
+        let partitions = self.partitions();
+        let mut order: Vec<usize> = (0..partitions.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(partitions[index].bounds().created.last));
+        let mut query = query.clone();
+        for index in order {
+            let (partition, newer) = (&partitions[index], &partitions[index + 1..]);
+            if !may_have_some(partition, &query, purged_before) {
+                continue;
+            }
+            let mut is_replaced = |gid: &Gid| self.is_in(newer, gid);
+            page.extend(partition.read(&self.context, Turn::List, Vec::new(), |connection| {
+                listing::page(connection, &query, &listing::FINISHED, purged_before, limit, &mut is_replaced)
+            })?);
+            page.sort_by(|a, b| (b.created_at, &b.gid).cmp(&(a.created_at, &a.gid)));
+            page.truncate(limit);
+            // What is older than the last of a full page is not on it.
+            if let Some(last) = page.get(limit - 1) {
+                query.created_from = query.created_from.max(Some(last.created_at));
+            }
+        }
+        Ok(page)
+    }
+
+    /// Whether one of these partitions has a gid.
+    fn is_in(&self, partitions: &[Arc<Partition>], gid: &Gid) -> Result<bool, StoreError> {
+        let fingerprint = Fingerprint::of(gid);
+        for partition in partitions.iter().filter(|partition| partition.may_hold(fingerprint)) {
+            let has = |connection: &Connection| has(connection, gid).map_err(|error| Failure::of(error).into());
+            if partition.read(&self.context, Turn::LookUp, false, has)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Up to `limit` transactions behind `after`, in gid order; those that became final before `purged_before` are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn export(
+        &self,
+        after: Option<&Gid>,
+        limit: usize,
+        purged_before: Option<Timestamp>,
+    ) -> Result<Vec<StoredTxn>, StoreError> {
+        let mut exported = Vec::new();
+        let mut after = after.cloned();
+        while exported.len() < limit {
+            let (gids, is_all) = self.next_gids(after.as_ref(), limit - exported.len())?;
+            for gid in &gids {
+                exported.extend(self.find(gid, purged_before)?);
+            }
+            if is_all {
+                break;
+            }
+            after = gids.last().cloned();
+        }
+        exported.truncate(limit);
+        Ok(exported)
+    }
+
+    /// The first gids behind `after` of all partitions, each once, and whether there are no more. At least one, if there is one.
+    fn next_gids(&self, after: Option<&Gid>, limit: usize) -> Result<(Vec<Gid>, bool), StoreError> {
+        let partitions = self.partitions();
+        // Gids are spread over the partitions, more or less evenly.
+        let at_once = limit.div_ceil(partitions.len().max(1)) * 2 + GIDS_AT_ONCE;
+        let mut all = Vec::new();
+        // Behind it, a partition may have some that were not read.
+        let mut end: Option<Gid> = None;
+        for partition in partitions {
+            let gids = partition.read(&self.context, Turn::List, Vec::new(), |connection| {
+                gids(connection, after, at_once).map_err(|error| Failure::of(error).into())
+            })?;
+            if gids.len() == at_once {
+                end = end.into_iter().chain(gids.last().cloned()).min();
+            }
+            all.extend(gids);
+        }
+        all.sort_unstable();
+        all.dedup();
+        if let Some(end) = &end {
+            all.retain(|gid| gid <= end);
+        }
+        Ok((all, end.is_none()))
+    }
+
+    /// Reads everything, and returns what is wrong with it.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        let check = |partition: &Arc<Partition>| {
+            let may_hold = |gid: &Gid| partition.may_hold(Fingerprint::of(gid));
+            let checked = partition.read(&self.context, Turn::List, Vec::new(), |connection| {
+                Ok(finding::check(connection, partition.path(), partition.bounds().rows, &may_hold))
+            });
+            checked.unwrap_or_else(|error| vec![Finding::of_file(partition.path(), error)])
+        };
+        self.partitions().iter().flat_map(check).collect()
+    }
+}
+
+fn is_shown(txn: &StoredTxn, purged_before: Option<Timestamp>) -> bool {
+    purged_before.is_none_or(|before| txn.head.finished_at.is_some_and(|at| at >= before))
+}
+
+/// Whether a query can find something in a partition, by its bounds.
+fn may_have_some(partition: &Partition, query: &ListQuery, purged_before: Option<Timestamp>) -> bool {
+    let bounds = partition.bounds();
+    let ends = query.after.iter().map(|after| after.created_at).chain(query.created_before);
+    bounds.rows > 0
+        && query.created_from.is_none_or(|from| bounds.created.last >= micros(from))
+        && ends.min().is_none_or(|end| bounds.created.first <= micros(end))
+        && purged_before.is_none_or(|before| bounds.finished.last >= micros(before))
+}
+
+fn find(connection: &Connection, gid: &Gid) -> Result<Option<StoredTxn>, StoreError> {
+    let sql = format!("SELECT {} FROM txn WHERE gid = ?1", columns::STORED);
+    let found = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([gid.as_str()], |row| Ok(columns::stored(gid, row))).optional());
+    found.map_err(|error| columns::unreadable(gid, error))?.transpose()
+}
+
+fn has(connection: &Connection, gid: &Gid) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM txn WHERE gid = ?1")?.exists([gid.as_str()])
+}
+
+fn gids(connection: &Connection, after: Option<&Gid>, limit: usize) -> rusqlite::Result<Vec<Gid>> {
+    // No gid is empty.
+    let (after, limit) = (after.map_or("", Gid::as_str), i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut statement = connection.prepare_cached("SELECT gid FROM txn WHERE gid > ?1 ORDER BY gid LIMIT ?2")?;
+    statement.query_map(params![after, limit], |row| columns::gid(row, 0))?.collect()
+}
