@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use escrow_store::{Backend, Clock};
+use escrow_store_local::LocalStore;
 use escrow_store_sqlite::SqliteStore;
 
 use crate::codes::Code;
@@ -20,8 +21,7 @@ const DATABASE: &str = "escrow.db";
 const IDENTITY: &str = "escrow.id";
 
 /// Whether a coordinator that names no store gets the embedded one. The one place to switch: with `true`, a data directory
-/// from before is refused instead of passed over, see
-/// [`StoreChoice::default_in`].
+/// from before is refused instead of passed over, see [`open_default`].
 const EMBEDDED_BY_DEFAULT: bool = false;
 
 /// A store, as settings and commands name it: `sqlite:FILE` or `local:DIR`.
@@ -93,9 +93,9 @@ pub enum OpenStoreError {
     /// See [`escrow_store_sqlite::OpenError`].
     #[error(transparent)]
     Sqlite(#[from] escrow_store_sqlite::OpenError),
-    /// This program does not have the embedded store.
-    #[error("this version has no embedded store yet")]
-    NoEmbedded,
+    /// See [`escrow_store_local::OpenError`].
+    #[error(transparent)]
+    Local(#[from] escrow_store_local::OpenError),
     /// The data directory holds the transactions of another kind of store.
     #[error(
         "{database} holds the transactions: go on with it with --store sqlite:{database}, or carry them over with \
@@ -111,12 +111,13 @@ pub enum OpenStoreError {
 
 impl OpenStoreError {
     pub(crate) fn code(&self) -> Code {
-        use escrow_store_sqlite::OpenError;
+        use escrow_store_local::OpenError as OfLocal;
+        use escrow_store_sqlite::OpenError as OfSqlite;
         match self {
-            Self::Sqlite(OpenError::Locked { .. }) => Code::STORE_LOCKED,
-            Self::Sqlite(OpenError::NewerSchema { .. }) => Code::STORE_NEWER,
-            Self::Sqlite(OpenError::NotAStore { .. }) => Code::NOT_A_STORE,
-            Self::Sqlite(_) | Self::NoEmbedded => Code::STORE_UNUSABLE,
+            Self::Sqlite(OfSqlite::Locked { .. }) | Self::Local(OfLocal::Locked { .. }) => Code::STORE_LOCKED,
+            Self::Sqlite(OfSqlite::NewerSchema { .. }) | Self::Local(OfLocal::Newer { .. }) => Code::STORE_NEWER,
+            Self::Sqlite(OfSqlite::NotAStore { .. }) | Self::Local(OfLocal::NotAStore { .. }) => Code::NOT_A_STORE,
+            Self::Sqlite(_) | Self::Local(_) => Code::STORE_UNUSABLE,
             Self::OtherStore { .. } => Code::OTHER_STORE,
         }
     }
@@ -129,7 +130,7 @@ pub(crate) async fn open(choice: &StoreChoice, clock: Arc<dyn Clock>) -> Result<
     let opened = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Backend>, OpenStoreError> {
         match choice {
             StoreChoice::Sqlite(file) => Ok(Arc::new(SqliteStore::open(&file, clock)?)),
-            StoreChoice::Local(_) => Err(OpenStoreError::NoEmbedded),
+            StoreChoice::Local(dir) => Ok(Arc::new(LocalStore::open(&dir, clock)?)),
         }
     });
     opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))

@@ -87,3 +87,17 @@ async fn a_store_that_somebody_has_open_is_neither_read_nor_written() {
     }
     copy(&from, &to, |_, _| {}).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_store_is_carried_over_into_one_of_another_kind_and_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to, back) =
+        (sqlite(&dir, "from.db"), StoreChoice::Local(dir.path().join("to")), sqlite(&dir, "back.db"));
+    let count = filled(&from).await;
+    let copied = copy(&from, &to, |_, _| {}).await.unwrap();
+    assert_eq!(copied.transactions, count);
+    assert_eq!(refusal(&from, &to).await.0, "copy_refused", "it is not empty now");
+    assert_eq!(copy(&to, &back, |_, _| {}).await.unwrap(), copied);
+    let (one, other) = (opened(&from).await.unwrap(), opened(&back).await.unwrap());
+    assert_eq!(other.export(None, CHUNK).await.unwrap(), one.export(None, CHUNK).await.unwrap());
+}
