@@ -1,7 +1,7 @@
 //! How old transactions go: they are counted, the time up to which they are purged is stored elsewhere, and then partitions of
 //! which nothing is left are removed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use escrow_store::StoreError;
 use escrow_txn::Timestamp;
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::bounds::Bounds;
 use super::partition::Partition;
 use super::{Archive, Purgeable};
-use crate::columns::{from_micros, micros};
+use crate::columns::{self, from_micros, micros};
 use crate::database::{Failure, Turn};
 
 /// Partitions whose times are kept: those that a purge goes through side by side.
@@ -23,22 +23,29 @@ pub(super) struct FinishTimes(Mutex<Vec<Kept>>);
 #[derive(Clone, Debug)]
 struct Kept {
     number: u32,
-    /// Another number, other rows.
+    /// With other numbers of rows, there and in the newer ones that may have the same, the times are others.
     rows: u64,
     times: Arc<[i64]>,
 }
 
 impl FinishTimes {
-    fn of(&self, archive: &Archive, partition: &Partition) -> Result<Arc<[i64]>, StoreError> {
-        let (number, rows) = (partition.name.number, partition.bounds().rows);
+    /// The times of the partition at `index`, without the rows that newer ones have too.
+    fn of(&self, archive: &Archive, partitions: &[Arc<Partition>], index: usize) -> Result<Arc<[i64]>, StoreError> {
+        let partition = &partitions[index];
+        // The same row has the same time there.
+        let last = partition.bounds().finished.last;
+        let newer = || partitions[index + 1..].iter().filter(|newer| newer.bounds().finished.first <= last);
+        let number = partition.name.number;
+        let rows = partition.bounds().rows + newer().map(|newer| newer.bounds().rows).sum::<u64>();
         let find = |kept: &&Kept| kept.number == number && kept.rows == rows;
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(find).cloned();
+        let found = self.kept().iter().find(find).cloned();
         if let Some(kept) = found {
             return Ok(kept.times);
         }
-        let read = |connection: &Connection| finish_times(connection).map_err(|error| Failure::of(error).into());
+        let newer: Vec<_> = newer().map(Arc::clone).collect();
+        let read = |connection: &Connection| finish_times(archive, connection, &newer);
         let times: Arc<[i64]> = partition.read(&archive.context, Turn::List, Vec::new(), read)?.into();
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         kept.retain(|kept| kept.number != number);
         kept.push(Kept { number, rows, times: Arc::clone(&times) });
         if kept.len() > KEPT {
@@ -48,20 +55,34 @@ impl FinishTimes {
     }
 
     fn forget(&self, number: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.number != number);
+        self.kept().retain(|kept| kept.number != number);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn finish_times(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = connection.prepare("SELECT finished_at FROM txn INDEXED BY txn_kind")?;
-    let mut times: Vec<i64> = statement.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+fn finish_times(archive: &Archive, connection: &Connection, newer: &[Arc<Partition>]) -> Result<Vec<i64>, StoreError> {
+    let first = newer.iter().map(|newer| newer.bounds().finished.first).min();
+    let mut statement =
+        connection.prepare("SELECT finished_at, gid FROM txn INDEXED BY txn_kind").map_err(Failure::of)?;
+    let mut rows = statement.query(()).map_err(Failure::of)?;
+    let mut times = Vec::new();
+    while let Some(row) = rows.next().map_err(Failure::of)? {
+        let at: i64 = row.get(0).map_err(Failure::of)?;
+        let may_be_replaced = first.is_some_and(|first| at >= first);
+        if !(may_be_replaced && archive.is_in(newer, &columns::gid(row, 1).map_err(Failure::of)?)?) {
+            times.push(at);
+        }
+    }
     times.sort_unstable();
     Ok(times)
 }
 
 impl Archive {
     /// How many transactions became final at `purged_before` or later and before `final_before`: all of them, or the first
-    /// `limit` and those of the same moment. One that is in two partitions counts twice.
+    /// `limit` and those of the same moment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -72,19 +93,18 @@ impl Archive {
         limit: usize,
     ) -> Result<Purgeable, StoreError> {
         let (from, until) = (purged_before.map_or(i64::MIN, micros), micros(final_before));
-        let mut partitions = self.partitions();
-        partitions.retain(|partition| {
-            let finished = partition.bounds().finished;
-            finished.first < until && finished.last >= from
-        });
-        partitions.sort_by_key(|partition| partition.bounds().finished.first);
+        let partitions = self.partitions();
+        let finished: Vec<_> = partitions.iter().map(|partition| partition.bounds().finished).collect();
+        let mut order: Vec<usize> = (0..partitions.len()).collect();
+        order.retain(|&index| finished[index].first < until && finished[index].last >= from);
+        order.sort_by_key(|&index| finished[index].first);
         let mut first: Vec<i64> = Vec::new();
-        for partition in partitions {
+        for index in order {
             let last = limit.checked_sub(1).and_then(|last| first.get(last));
-            if last.is_some_and(|&last| partition.bounds().finished.first > last) {
+            if last.is_some_and(|&last| finished[index].first > last) {
                 break;
             }
-            let times = self.times.of(self, &partition)?;
+            let times = self.times.of(self, &partitions, index)?;
             let begin = times.partition_point(|&at| at < from);
             let end = times.partition_point(|&at| at < until).max(begin);
             first.extend(up_to_limit(&times[begin..end], limit));

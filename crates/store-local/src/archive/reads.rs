@@ -72,7 +72,7 @@ impl Archive {
     }
 
     /// Whether one of these partitions has a gid.
-    fn is_in(&self, partitions: &[Arc<Partition>], gid: &Gid) -> Result<bool, StoreError> {
+    pub(super) fn is_in(&self, partitions: &[Arc<Partition>], gid: &Gid) -> Result<bool, StoreError> {
         let fingerprint = Fingerprint::of(gid);
         for partition in partitions.iter().filter(|partition| partition.may_hold(fingerprint)) {
             let has = |connection: &Connection| has(connection, gid).map_err(|error| Failure::of(error).into());

@@ -72,3 +72,16 @@ fn a_purge_goes_in_steps_that_take_all_of_one_moment() {
     insert(&archive, &["g"], 7, DAY);
     assert_eq!(archive.purgeable(Some(at(7)), at(9), 2).unwrap(), Purgeable { rows: 1, cut: at(9) });
 }
+
+#[test]
+fn what_is_in_two_partitions_is_purged_once() {
+    let (_dir, archive) = opened(4);
+    insert(&archive, &["a", "b"], 5, DAY);
+    assert_eq!(archive.purgeable(None, at(9), 9).unwrap().rows, 2);
+    // A replay repeats it on the next day, after something that is older.
+    insert(&archive, &["z"], 2, 2 * DAY);
+    insert(&archive, &["b"], 5, 2 * DAY);
+    assert_eq!(archive.purgeable(None, at(9), 9).unwrap(), Purgeable { rows: 3, cut: at(9) });
+    insert(&archive, &["a"], 5, 2 * DAY);
+    assert_eq!(archive.purgeable(None, at(9), 9).unwrap(), Purgeable { rows: 3, cut: at(9) });
+}
