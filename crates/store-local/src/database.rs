@@ -19,11 +19,13 @@ use crate::identity::StoreId;
 mod carry;
 mod error;
 mod make;
+mod rewrite;
 
 pub(crate) use carry::{copy, give_to};
 pub(crate) use error::{Failure, OpenError};
 pub(crate) use make::{UNFINISHED, check, leftover_of, remove};
 use make::{exists, make};
+pub(crate) use rewrite::rewrite_logs;
 
 /// How long a connection waits for a lock that another program (such as `sqlite3`) has on the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +47,9 @@ const COMMIT_SYNCS: u64 = 1;
 
 /// A checkpoint syncs the write-ahead log and the database.
 const CHECKPOINT_SYNCS: u64 = 2;
+
+/// Ending the log syncs a journal, the database and the directory.
+const CLOSE_SYNCS: u64 = 3;
 
 /// One kind of database.
 #[derive(Debug)]
@@ -98,6 +103,7 @@ impl Database {
         if !exists(disk, path)? {
             make(disk, path, store, schema, syncs)?;
         }
+        rewrite_logs(disk, path)?;
         let sqlite_error = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut writer = connect(disk, path).map_err(sqlite_error)?;
         let found = make::check(&writer, path, store, schema)?;
@@ -230,7 +236,10 @@ impl Database {
             .query_row("PRAGMA journal_mode = DELETE", (), |row| row.get(0))
             .map_err(|error| self.fail(Failure::of_sync(error)))?;
         debug_assert_eq!(mode, "delete");
-        self.syncs.fetch_add(CHECKPOINT_SYNCS, Relaxed);
+        // A log that comes back after a power cut would hide what was written to the file since.
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        self.disk.sync_dir(dir).map_err(|error| self.fail(Failure::of_io_sync(error)))?;
+        self.syncs.fetch_add(CLOSE_SYNCS, Relaxed);
         Ok(())
     }
 

@@ -75,6 +75,7 @@ impl Partition {
     /// Opens a partition that was closed. `None`: it was not, or not altogether.
     pub(super) fn open_closed(context: &Context, name: Name) -> Result<Option<Self>, OpenError> {
         let path = context.path(name);
+        database::rewrite_logs(&context.disk, &path)?;
         let sqlite_error = |source| OpenError::Sqlite { path: path.clone(), source };
         let connection = database::connect(&context.disk, &path).map_err(sqlite_error)?;
         database::check(&connection, &path, context.store, &SCHEMA)?;

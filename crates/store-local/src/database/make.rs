@@ -20,8 +20,8 @@ pub(crate) const UNFINISHED: &str = ".new";
 /// Where a database says which store it belongs to.
 pub(super) const STORE: &str = "store";
 
-/// Making a database syncs it, and its directory.
-const MAKE_SYNCS: u64 = 2;
+/// Making a database syncs it (its schema, its owner, its mode) and its directory.
+const MAKE_SYNCS: u64 = 4;
 
 /// Whether there is a file.
 pub(crate) fn exists(disk: &Arc<dyn Disk>, path: &Path) -> Result<bool, OpenError> {
@@ -56,6 +56,9 @@ fn fill(disk: &Arc<dyn Disk>, path: &Path, store: StoreId, schema: &Schema) -> r
     connection.pragma_update(None, "synchronous", "FULL")?;
     migrate(&mut connection, schema, 0)?;
     set_meta(&connection, STORE, store.to_string())?;
+    // Already here: the change goes through a journal, and one that comes back after a power cut would undo what was written
+    // since.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.close().map_err(|(_, error)| error)
 }
 
@@ -113,13 +116,13 @@ pub(crate) fn leftover_of(file: &str) -> Option<&str> {
     (database != file).then_some(database)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
-fn split(path: &Path) -> (&Path, Option<&str>) {
+pub(super) fn split(path: &Path) -> (&Path, Option<&str>) {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     (dir, path.file_name().and_then(|name| name.to_str()))
 }
