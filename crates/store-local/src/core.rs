@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) backlog_full: AtomicBool,
     /// Finished transactions from before are gone; in microseconds.
     purged_before: AtomicU64,
+    /// Segments from before may be retired: whatever they could make up for has been settled.
+    settled_first: AtomicU64,
     table: Mutex<Table>,
 }
 
@@ -95,6 +97,7 @@ struct Effects {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, tuning, archive, spill, segments, table } = parts;
+        let first = segments.oldest();
         Self {
             clock,
             tuning,
@@ -105,8 +108,19 @@ impl Core {
             log_full: AtomicBool::new(false),
             backlog_full: AtomicBool::new(false),
             purged_before: AtomicU64::new(purged_before(&table).as_micros()),
+            settled_first: AtomicU64::new(first.0),
             table: Mutex::new(table),
         }
+    }
+
+    /// The oldest segment that a start may need.
+    pub(crate) fn first_needed(&self) -> SegmentNo {
+        SegmentNo(self.settled_first.load(Relaxed))
+    }
+
+    /// From now on no start needs a segment from before `first`.
+    pub(crate) fn settled(&self, first: SegmentNo) {
+        self.settled_first.fetch_max(first.0, Relaxed);
     }
 
     /// Whether new transactions are refused at the moment.
@@ -138,17 +152,16 @@ impl Core {
     pub(crate) fn write(&self, log: &mut Log, requests: &[&Request]) -> Result<Vec<Outcome>, AppendError> {
         let mut body = Vec::new();
         let mut effects = Effects::default();
-        let (outcomes, first_needed) = {
+        let outcomes: Vec<Outcome> = {
             let table = self.table();
             let judge = |request: &&Request| self.judge(&table, &mut effects, &mut body, request);
-            let outcomes: Vec<Outcome> = requests.iter().map(judge).collect();
-            (outcomes, table.first_needed(log.current()))
+            requests.iter().map(judge).collect()
         };
         if body.is_empty() {
             return Ok(outcomes);
         }
         let begun = Instant::now();
-        let appended = log.append(&body, first_needed);
+        let appended = log.append(&body, self.first_needed());
         self.log_full.store(matches!(appended, Err(AppendError::Full(_))), Relaxed);
         let appended = appended?;
         self.counters.batch(requests.len(), appended.bytes, begun.elapsed());

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, RealDisk};
 use crate::error::OpenError;
 
-const LOCK: &str = "escrow.lock";
+/// Not the name of the lock of a SQLite store, which may stand in the same directory.
+const LOCK: &str = "store.lock";
 /// A backup has a shared lock on this file; whoever removes files of the store, an exclusive one.
-const PIN: &str = "escrow.pin";
+const PIN: &str = "store.pin";
 
 /// Stands in the lock file once there is a store beside it, so that one that is gone is not taken for one yet to be made.
 const MARK: &[u8] = b"the files of an escrow store belong beside this file\n";

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use escrow_store::StoreError;
+use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::core::Core;
@@ -59,6 +59,7 @@ impl Keeper {
         let spare = self.prepare_spare();
         let archived = self.archive(now)?;
         let saved = self.save()?;
+        self.settle()?;
         self.retire()?;
         if self.core.spill.needs_filter() {
             self.core.spill.build_filter()?;
@@ -85,7 +86,14 @@ impl Keeper {
         if rows.is_empty() {
             return Ok(false);
         }
-        core.archive.insert(&rows, now)?;
+        // After a restart the log tells of some that were archived before, perhaps into another partition.
+        let mut new = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if !self.is_archived(row)? {
+                new.push(Arc::clone(row));
+            }
+        }
+        core.archive.insert(&new, now)?;
         // Only then: whoever looks here first and there second finds it in one of the two.
         let spilled: Vec<Gid> =
             rows.iter().filter(|row| core.spill.may_hold(&row.gid)).map(|row| row.gid.clone()).collect();
@@ -97,12 +105,19 @@ impl Keeper {
         Ok(table.backlog() > 0)
     }
 
+    fn is_archived(&self, row: &StoredTxn) -> Result<bool, StoreError> {
+        let archive = &self.core.archive;
+        let is_same = |archived: StoredTxn| (archived.version, archived.write) == (row.version, row.write);
+        Ok(archive.may_hold(&row.gid)
+            && archive.find(&row.gid, Some(self.core.purged_before()))?.is_some_and(is_same))
+    }
+
     /// Saves the unfinished transactions and settings that hold the oldest segment, if the log has grown long. Whether there
     /// are more of them.
     pub(crate) fn save(&self) -> Result<bool, KeeperError> {
         let core = &self.core;
-        let (oldest, count) = (core.segments.oldest(), core.segments.count());
-        let current = SegmentNo(oldest.0 + count.saturating_sub(1));
+        let (oldest, current) = (core.segments.oldest(), core.segments.current());
+        let count = core.segments.count();
         let is_long = core.segments.bytes() > core.tuning.log_bytes_kept || count > core.tuning.segments_kept;
         let (rows, settings) = {
             let table = core.table();
@@ -124,14 +139,25 @@ impl Keeper {
         Ok(true)
     }
 
+    /// Carries everything over that is only in SQLite's own logs, once segments are no longer needed otherwise: until then they
+    /// could make up for damage to these logs.
+    pub(crate) fn settle(&self) -> Result<(), KeeperError> {
+        let core = &self.core;
+        let current = core.segments.current();
+        let first = core.table().first_needed(current);
+        if first > core.first_needed() {
+            core.spill.settle()?;
+            core.archive.settle()?;
+            core.settled(first);
+        }
+        Ok(())
+    }
+
     fn retire(&self) -> Result<(), KeeperError> {
         let segments = &self.core.segments;
         if segments.oldest() < segments.durable_first()
             && let Some(_permit) = (self.may_remove)()
         {
-            // Until now the segments could make up for what a crash takes from SQLite's own logs.
-            self.core.spill.settle()?;
-            self.core.archive.settle()?;
             segments.retire()?;
         }
         Ok(())

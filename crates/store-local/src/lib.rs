@@ -7,10 +7,9 @@
 //!  keeper (one thread) :  finished ─▶ archive, old unfinished ─▶ unfinished.db, segments that nobody needs ─▶ recycled
 //! ```
 //!
-//! A directory holds `escrow.lock`, `escrow.id`, `log/` (segments), `unfinished.db` and `archive/` (partitions).
+//! A directory holds `store.lock`, `escrow.id`, `log/` (segments), `unfinished.db` and `archive/` (partitions).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
-#![allow(dead_code, unused_imports)]
 
 mod archive;
 mod backup;

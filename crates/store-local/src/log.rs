@@ -15,7 +15,6 @@ mod files;
 mod frame;
 mod reader;
 mod recovery;
-mod repair;
 mod segments;
 mod survey;
 #[cfg(test)]
@@ -26,7 +25,6 @@ pub(crate) use check::{Finding, Report, check};
 pub(crate) use copy::{Copied, copy_running};
 pub(crate) use error::{AppendError, Damage, LogError, OpenError, Place};
 pub(crate) use frame::{BODY_BYTES_MAX, Flaw};
-pub(crate) use repair::{Dropped, Repaired, repair};
 pub(crate) use segments::Segments;
 
 use files::{Listing, log_dir, segment_path};

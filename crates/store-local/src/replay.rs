@@ -51,8 +51,12 @@ pub(crate) struct Replay<'s> {
     table: Table,
     spill: &'s Spill,
     archive: &'s Archive,
+    /// The latest that is known. What is saved can be ahead of the log, which then tells of earlier times again.
+    purged_before: Timestamp,
     /// Changes of transactions that are nowhere: the last of each. They are sound if the transaction has been purged.
     orphans: BTreeMap<Gid, Orphan>,
+    /// Archived, and a crash kept the row in `unfinished.db` from being deleted.
+    left_over: Vec<Gid>,
     /// What makes no sense is noted instead of ending the reading: for checks and repairs.
     noted: Option<Vec<ReplayError>>,
 }
@@ -69,7 +73,8 @@ impl<'s> Replay<'s> {
     pub(crate) fn new(spill: &'s Spill, archive: &'s Archive) -> Result<Self, StoreError> {
         let mut table = Table::default();
         table.load_settings(spill.settings()?);
-        Ok(Self { table, spill, archive, orphans: BTreeMap::new(), noted: None })
+        let purged_before = purged_before(&table);
+        Ok(Self { table, purged_before, spill, archive, orphans: BTreeMap::new(), left_over: Vec::new(), noted: None })
     }
 
     /// Goes on at what makes no sense, and notes it.
@@ -93,28 +98,36 @@ impl<'s> Replay<'s> {
     fn record(&mut self, record: Record, segment: SegmentNo, sequence: u64) -> Result<(), ReplayError> {
         match record {
             Record::Created(row) => {
-                // A gid that was purged can be used again.
-                self.table.forget_final(&row.gid);
+                // A gid that was purged can be used again: what came before belongs to another transaction, and may even have
+                // been judged by what is saved of this one.
+                self.table.forget(&row.gid);
                 self.orphans.remove(&row.gid);
-                if self.table.get(&row.gid).is_none() {
-                    self.table.put(Arc::new(row), segment);
-                }
+                self.table.put(Arc::new(row), segment);
             }
             Record::Changed(change) => self.change(change, segment, sequence)?,
-            Record::SettingPut { at, version, value } => self.table.put_setting(at, Some((version, value)), segment),
+            Record::SettingPut { at, version, value } => {
+                self.table.put_setting(at, Some((version, value)), segment);
+                self.purged_before = self.purged_before.max(purged_before(&self.table));
+            }
             Record::SettingDeleted { at } => self.table.put_setting(at, None, segment),
         }
         Ok(())
     }
 
     fn change(&mut self, change: EncodedChange, segment: SegmentNo, sequence: u64) -> Result<(), ReplayError> {
-        let Some(stands) = self.standing(&change.gid)? else {
+        let stands = self.standing(&change.gid)?;
+        let is_ahead = |stands: &Arc<StoredTxn>| stands.version < change.expected && !stands.head.status.is_final();
+        let (Some(stands), true) = (&stands, self.noted.is_some() || !stands.as_ref().is_some_and(is_ahead)) else {
             let orphan = Orphan { expected: change.expected, head: change.head, segment, sequence };
             self.orphans.insert(change.gid, orphan);
             return Ok(());
         };
         if stands.version > change.expected || stands.head.status.is_final() {
             // Saved or archived since.
+            let is_archived = stands.head.status.is_final() && self.table.get(&change.gid).is_none();
+            if is_archived && change.head.status.is_final() && self.spill.may_hold(&change.gid) {
+                self.left_over.push(change.gid);
+            }
             return Ok(());
         }
         if stands.version < change.expected {
@@ -122,7 +135,7 @@ impl<'s> Replay<'s> {
             // The last progress says most. If branches are missing, whoever loads the transaction is told.
             self.note(ReplayError::Missing { gid, expected, segment: segment.0, sequence })?;
         }
-        let mut row = StoredTxn::clone(&stands);
+        let mut row = StoredTxn::clone(stands);
         row.apply(&change);
         self.table.put(Arc::new(row), segment);
         Ok(())
@@ -133,7 +146,7 @@ impl<'s> Replay<'s> {
         if let Some(row) = self.table.get(gid) {
             return Ok(Some(Arc::clone(row)));
         }
-        if let Some(archived) = self.archive.find(gid, Some(purged_before(&self.table)))? {
+        if let Some(archived) = self.archive.find(gid, Some(self.purged_before))? {
             return Ok(Some(Arc::new(archived)));
         }
         Ok(self.spill.find(gid)?.map(|spilled| Arc::new(spilled.txn)))
@@ -147,14 +160,18 @@ impl<'s> Replay<'s> {
         Ok(())
     }
 
-    /// The table, with everything that was in flight due at once.
-    pub(crate) fn finish(self, now: Timestamp) -> Result<Table, ReplayError> {
+    /// The table, with everything that was in flight due at once. The log has to be open by then: this is the first that writes.
+    pub(crate) fn finish(mut self, now: Timestamp) -> Result<Table, ReplayError> {
+        let left_over = std::mem::take(&mut self.left_over);
+        if !left_over.is_empty() {
+            self.spill.delete(&left_over).map_err(StoreError::from)?;
+        }
         Ok(self.finish_noting(now)?.0)
     }
 
     /// The same, with what was noted.
     pub(crate) fn finish_noting(mut self, now: Timestamp) -> Result<(Table, Vec<ReplayError>), ReplayError> {
-        let purged_before = purged_before(&self.table);
+        let purged_before = self.purged_before;
         for (gid, orphan) in std::mem::take(&mut self.orphans) {
             let is_purged = orphan.head.finished_at.is_some_and(|at| at < purged_before);
             if !(orphan.head.status.is_final() && is_purged) {

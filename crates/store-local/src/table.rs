@@ -180,11 +180,9 @@ impl Table {
         }
     }
 
-    /// Drops a transaction if it is final: it has been purged, and its gid is used again.
-    pub(crate) fn forget_final(&mut self, gid: &Gid) {
-        if self.get(gid).is_some_and(|row| row.head.status.is_final()) {
-            self.remove(gid);
-        }
+    /// Drops a transaction whose gid is used again.
+    pub(crate) fn forget(&mut self, gid: &Gid) {
+        self.remove(gid);
     }
 
     fn remove(&mut self, gid: &Gid) {

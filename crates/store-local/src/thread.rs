@@ -163,7 +163,7 @@ impl Run {
     /// Leaves little for the next start to do again.
     fn finish(&self) -> Result<(), Fatal> {
         while self.note(self.keeper.archive(self.core.clock.now()))?.unwrap_or(false) {}
-        Ok(())
+        self.note(self.keeper.settle()).map(drop)
     }
 
     /// One round; how long to pause after it, `None`: until somebody calls.

@@ -9,7 +9,7 @@ use escrow_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::core::{Core, Outcome, Request};
-use crate::error::WriteFailure;
+use crate::error::{WriteFailure, error_chain};
 use crate::log::{AppendError, Log};
 use crate::thread::Waker;
 
@@ -121,11 +121,10 @@ impl Run {
                 return;
             }
         }
-        if !*self.failed.borrow() {
-            let first_needed = self.core.table().first_needed(self.log.current());
-            if let Err(error) = self.log.stop(first_needed) {
-                tracing::warn!(error = %error, "the log was not ended cleanly: the next start checks more of it");
-            }
+        if !*self.failed.borrow()
+            && let Err(error) = self.log.stop(self.core.first_needed())
+        {
+            tracing::warn!(error = error_chain(&error), "the log was not ended cleanly: the next start checks more of it");
         }
     }
 

@@ -135,6 +135,11 @@ impl Segments {
         self.state().segments.keys().next().copied().unwrap_or(SegmentNo::FIRST)
     }
 
+    /// The segment that is being written.
+    pub(crate) fn current(&self) -> SegmentNo {
+        self.state().segments.keys().next_back().copied().unwrap_or(SegmentNo::FIRST)
+    }
+
     /// How many syncs the log has asked for since it was opened.
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)

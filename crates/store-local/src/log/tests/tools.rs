@@ -64,7 +64,7 @@ fn a_check_names_a_missing_segment_and_a_missing_log() {
 }
 
 #[test]
-fn a_log_of_a_newer_version_is_neither_checked_nor_repaired() {
+fn a_log_of_a_newer_version_is_not_checked() {
     let disk = SimDisk::new(1);
     drop(create(&disk));
     let mut bytes = disk.read(path(1)).unwrap()[..72].to_vec();
@@ -75,70 +75,6 @@ fn a_log_of_a_newer_version_is_neither_checked_nor_repaired() {
     let error = check(&disk, dir(), STORE, &mut |_, _, _| ()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     assert!(error.to_string().contains("newer version of Escrow"), "{error}");
-    let before = disk.operations();
-    assert!(matches!(repair(Arc::new(disk.clone()), dir(), STORE), Err(LogError::Newer { .. })));
-    assert_eq!(disk.operations(), before);
-}
-
-#[test]
-fn a_repair_keeps_all_that_can_be_read_and_the_log_opens() {
-    let (disk, count) = stopped();
-    let spots = frames(&disk, dir());
-    for bad in [&spots[1], &spots[4]] {
-        disk.flip(path(1), bad.at + 40, 1);
-    }
-    disk.zero(path(2), 0..8);
-    let kept = checked(&disk).1;
-    let repaired = repair(Arc::new(disk.clone()), dir(), STORE).unwrap();
-    assert_eq!((repaired.kept, repaired.dropped.len()), (kept.len() as u64, 3));
-    assert_eq!(repaired.kept, count - 3);
-    assert!(checked(&disk).0.findings.is_empty());
-    let (log, numbers) = open(&disk.after_power_cut(1)).unwrap();
-    assert_eq!(numbers, kept);
-    drop(log);
-    let (log, numbers) = open(&disk).unwrap();
-    assert_goes_on(&disk, log, numbers);
-}
-
-#[test]
-fn a_repair_of_a_log_without_its_first_or_a_middle_segment_keeps_the_rest() {
-    for missing in 1..=3 {
-        let (disk, _) = stopped();
-        disk.remove(&path(missing)).unwrap();
-        let kept = checked(&disk).1;
-        repair(Arc::new(disk.clone()), dir(), STORE).unwrap();
-        assert_eq!(open(&disk).unwrap().1, kept);
-        assert!(!kept.is_empty());
-    }
-}
-
-#[test]
-fn a_repair_changes_nothing_in_a_sound_log() {
-    let (disk, count) = stopped();
-    let before = disk.operations();
-    let repaired = repair(Arc::new(disk.clone()), dir(), STORE).unwrap();
-    assert_eq!((repaired.kept, repaired.dropped.len(), disk.operations()), (count, 0, before));
-}
-
-#[test]
-fn a_repair_that_is_cut_off_anywhere_is_done_or_can_be_done_again() {
-    let mut nth = 1;
-    loop {
-        let (disk, _) = stopped();
-        disk.flip(path(1), frames(&disk, dir())[2].at, 1);
-        let kept = checked(&disk).1;
-        disk.power_off_at(nth);
-        let is_done = repair(Arc::new(disk.clone()), dir(), STORE).is_ok();
-        let found = disk.after_power_cut(nth);
-        if !is_done {
-            repair(Arc::new(found.clone()), dir(), STORE).unwrap();
-        }
-        assert_eq!(open(&found).unwrap().1, kept, "cut {nth}");
-        if is_done {
-            return;
-        }
-        nth += 1;
-    }
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,8 @@ use escrow_txn::{Gid, Status, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::asked::{Asked, What};
+use super::counts::Counts;
 use super::model::{Model, is_purged};
 use crate::core::{Core, Outcome, Request};
 use crate::disk::Disk;
@@ -25,77 +26,6 @@ use crate::{list, open};
 const DIR: &str = "/store";
 /// Few, so that they meet again in every state.
 const GIDS: u32 = 40;
-
-/// What happened, over all lives.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) cuts: u64,
-    cuts_in_recovery: u64,
-    kills: u64,
-    failed_syncs: u64,
-    clean_stops: u64,
-    full_disks: u64,
-    acknowledged: u64,
-    archived: u64,
-    saved: u64,
-    retired: u64,
-    revived: u64,
-    purged: u64,
-    reused: u64,
-}
-
-impl Counts {
-    fn fields(&self) -> [(&'static str, u64); 13] {
-        [
-            ("power cuts", self.cuts),
-            ("of them while recovering", self.cuts_in_recovery),
-            ("kills", self.kills),
-            ("failed syncs", self.failed_syncs),
-            ("clean stops", self.clean_stops),
-            ("full disks", self.full_disks),
-            ("acknowledged", self.acknowledged),
-            ("archived", self.archived),
-            ("saved", self.saved),
-            ("segments retired", self.retired),
-            ("revived", self.revived),
-            ("purged", self.purged),
-            ("gids used again", self.reused),
-        ]
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        let Self {
-            cuts, cuts_in_recovery, kills, failed_syncs, clean_stops, full_disks, acknowledged, archived, saved, retired,
-            revived, purged, reused,
-        } = other;
-        self.cuts += cuts;
-        self.cuts_in_recovery += cuts_in_recovery;
-        self.kills += kills;
-        self.failed_syncs += failed_syncs;
-        self.clean_stops += clean_stops;
-        self.full_disks += full_disks;
-        self.acknowledged += acknowledged;
-        self.archived += archived;
-        self.saved += saved;
-        self.retired += retired;
-        self.revived += revived;
-        self.purged += purged;
-        self.reused += reused;
-    }
-
-    pub(super) fn assert_everything_happened(&self) {
-        for (what, count) in self.fields() {
-            assert!(count >= 20, "only {count} {what}: {self}");
-        }
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = self.fields().map(|(what, count)| format!("{count} {what}"));
-        f.write_str(&fields.join(", "))
-    }
-}
 
 /// How a life of the store ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,8 +126,7 @@ impl World {
         let next_seed = self.rng.next_u64();
         match self.end {
             End::CleanStop => {
-                let first_needed = core.table().first_needed(log.current());
-                log.stop(first_needed).unwrap();
+                log.stop(core.first_needed()).unwrap();
                 self.counts.clean_stops += 1;
             }
             End::Kill => {
@@ -206,7 +135,7 @@ impl World {
                 drop(std::mem::replace(&mut self.disk, next));
             }
             // The system goes on after a failed sync, or does not.
-            End::FailedSync if next_seed % 2 == 0 => {
+            End::FailedSync if next_seed.is_multiple_of(2) => {
                 self.counts.failed_syncs += 1;
                 let next = self.disk.after_kill();
                 drop(std::mem::replace(&mut self.disk, next));
@@ -412,7 +341,14 @@ impl World {
                     if !self.look_elsewhere(&mut ask) {
                         return Err(Down);
                     }
-                    again.push(ask);
+                    match (&ask.what, &ask.elsewhere) {
+                        // Its caller knows enough.
+                        (What::Create { .. }, Some((Some(found), _))) => {
+                            let found = Arc::clone(found);
+                            self.accept(&ask, Outcome::Exists(found));
+                        }
+                        _ => again.push(ask),
+                    }
                 } else {
                     self.counts.acknowledged += 1;
                     self.accept(&ask, outcome);
@@ -458,6 +394,10 @@ impl World {
                     self.counts.reused += 1;
                 }
             }
+            (What::Create { .. }, Outcome::Busy) => {
+                ask.withdraw(&mut self.model);
+                assert!(self.counts.full_disks > 0, "seed {}: the disk was never full", self.seed);
+            }
             (What::Create { .. }, Outcome::Exists(found)) => {
                 ask.withdraw(&mut self.model);
                 let known = self.model.acknowledged(&gid(&ask.name));
@@ -477,7 +417,7 @@ impl World {
                 let known = self.model.settings.get(&ask.setting()).and_then(|known| known.acknowledged.as_ref());
                 assert_eq!(known.map(|(version, _)| *version), current, "seed {}", self.seed);
             }
-            (what, outcome) => panic!("seed {}: {what:?} led to {outcome:?}", self.seed),
+            (_, outcome) => panic!("seed {}: {} led to {outcome:?}", self.seed, ask.name),
         }
     }
 
@@ -581,7 +521,10 @@ impl World {
         let mut expected: Vec<_> = self.model.txns.values().filter_map(|known| known.acknowledged.as_ref()).collect();
         expected.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.gid.clone())));
         let expected: Vec<_> = expected.iter().map(|row| row.summary()).collect();
-        assert_eq!(listed, expected, "seed {}", self.seed);
+        for (listed, expected) in listed.iter().zip(&expected) {
+            assert_eq!(listed, expected, "seed {}", self.seed);
+        }
+        assert_eq!(listed.len(), expected.len(), "seed {}", self.seed);
     }
 
     /// Whatever waits for a time comes up, and whatever was in flight at the last start.
@@ -610,74 +553,5 @@ impl World {
         };
         let expected: BTreeSet<Gid> = known.filter(comes_up).map(|row| row.gid.clone()).collect();
         assert_eq!(claimed, expected, "seed {}: what comes up", self.seed);
-    }
-}
-
-/// A request, and what it is to lead to.
-#[derive(Debug)]
-struct Asked {
-    name: String,
-    what: What,
-    elsewhere: Option<(Option<Arc<StoredTxn>>, u64)>,
-    is_reused: bool,
-}
-
-#[derive(Debug)]
-enum What {
-    Create { row: Arc<StoredTxn>, record: Bytes },
-    Commit { change: Arc<EncodedChange>, row: Arc<StoredTxn> },
-    Setting { value: Option<Bytes>, expected: Option<Version> },
-}
-
-impl Asked {
-    fn setting(&self) -> SettingKey {
-        ("test".to_owned(), self.name.clone())
-    }
-
-    fn request(&self) -> Request {
-        match &self.what {
-            What::Create { row, record } => Request::Create {
-                new: Arc::clone(row),
-                record: record.clone(),
-                absent_at: self.elsewhere.as_ref().filter(|(found, _)| found.is_none()).map(|(_, moves)| *moves),
-            },
-            What::Commit { change, .. } => Request::Commit {
-                change: Arc::clone(change),
-                record: Bytes::from(record::changed(change)),
-                elsewhere: self.elsewhere.clone(),
-            },
-            What::Setting { value, expected } => {
-                Request::Setting { at: self.setting(), value: value.clone(), expected: *expected }
-            }
-        }
-    }
-
-    fn attempt(&self, model: &mut Model) {
-        match &self.what {
-            What::Create { row, .. } | What::Commit { row, .. } => model.attempt(Arc::clone(row)),
-            What::Setting { value, expected } => {
-                let version = expected.map_or(Version::FIRST, Version::next);
-                let known = model.settings.entry(self.setting()).or_default();
-                known.attempted.push(value.clone().map(|value| (version, value)));
-            }
-        }
-    }
-
-    fn acknowledge(&self, model: &mut Model) {
-        match &self.what {
-            What::Create { .. } | What::Commit { .. } => model.acknowledge(&gid(&self.name)),
-            What::Setting { .. } => {
-                let known = model.settings.entry(self.setting()).or_default();
-                known.acknowledged = known.attempted.pop().unwrap();
-                known.attempted.clear();
-            }
-        }
-    }
-
-    fn withdraw(&self, model: &mut Model) {
-        match &self.what {
-            What::Create { .. } | What::Commit { .. } => model.withdraw(&gid(&self.name)),
-            What::Setting { .. } => drop(model.settings.entry(self.setting()).or_default().attempted.pop()),
-        }
     }
 }
