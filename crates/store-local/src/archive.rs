@@ -16,10 +16,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use escrow_store::{StoreError, StoredTxn};
+use escrow_store::StoredTxn;
 use escrow_txn::{Gid, Timestamp};
 
-use crate::database::{self, Failure, OpenError};
+use crate::database::{Failure, OpenError};
 use crate::disk::Disk;
 use crate::filter::Fingerprint;
 use crate::identity::StoreId;

@@ -87,7 +87,8 @@ pub fn restore(from: &Path, dir: &Path, clock: &dyn Clock) -> Result<Contents, O
     make_empty_dir(dir)?;
     let files = Files::lock(dir)?;
     for part in [Path::new(""), Path::new(log::DIR), Path::new(ARCHIVE)] {
-        copy_files(&from.join(part), &dir.join(part)).map_err(|source| OpenError::Io { path: dir.join(part), source })?;
+        copy_files(&from.join(part), &dir.join(part))
+            .map_err(|source| OpenError::Io { path: dir.join(part), source })?;
     }
     let contents = restore_in_place(&disk, dir, id, clock)?;
     files.mark()?;

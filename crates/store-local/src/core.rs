@@ -190,7 +190,9 @@ impl Core {
                 if self.is_full() {
                     return Outcome::Busy;
                 }
-                if *absent_at != Some(table.moves()) && (self.spill.may_hold(&new.gid) || self.archive.may_hold(&new.gid)) {
+                if *absent_at != Some(table.moves())
+                    && (self.spill.may_hold(&new.gid) || self.archive.may_hold(&new.gid))
+                {
                     return Outcome::LookElsewhere;
                 }
                 body.extend_from_slice(record);

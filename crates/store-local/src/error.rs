@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use escrow_store::StoreError;
 
-use crate::database::Failure;
 use crate::keeper::KeeperError;
 use crate::log::AppendError;
 

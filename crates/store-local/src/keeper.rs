@@ -11,10 +11,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 
-use crate::core::Core;
 use crate::archive::Purgeable;
+use crate::core::Core;
 use crate::database::Failure;
-use crate::log::SegmentNo;
 use crate::spill::Released;
 
 /// Whether files may be removed at this moment; as long as the permit lives, they may. A backup that runs says no.
@@ -108,8 +107,7 @@ impl Keeper {
     fn is_archived(&self, row: &StoredTxn) -> Result<bool, StoreError> {
         let archive = &self.core.archive;
         let is_same = |archived: StoredTxn| (archived.version, archived.write) == (row.version, row.write);
-        Ok(archive.may_hold(&row.gid)
-            && archive.find(&row.gid, Some(self.core.purged_before()))?.is_some_and(is_same))
+        Ok(archive.may_hold(&row.gid) && archive.find(&row.gid, Some(self.core.purged_before()))?.is_some_and(is_same))
     }
 
     /// Saves the unfinished transactions and settings that hold the oldest segment, if the log has grown long. Whether there

@@ -22,9 +22,9 @@ mod tests;
 mod writing;
 
 pub(crate) use check::{Finding, Report, check};
-pub(crate) use copy::{Copied, copy_running};
+pub(crate) use copy::copy_running;
 pub(crate) use error::{AppendError, Damage, LogError, OpenError, Place};
-pub(crate) use frame::{BODY_BYTES_MAX, Flaw};
+pub(crate) use frame::BODY_BYTES_MAX;
 pub(crate) use segments::Segments;
 
 use files::{Listing, log_dir, segment_path};

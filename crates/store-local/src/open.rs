@@ -36,7 +36,8 @@ pub(crate) fn open(
     if !is_new && !exists(disk, dir, UNFINISHED)? {
         return Err(OpenError::Gone { path: unfinished });
     }
-    let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
+    let database =
+        |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
     let spill = Spill::open(disk, &unfinished, id).map_err(|error| database(error.into()))?;
     let archive = Archive::open(disk, &dir.join(ARCHIVE), id, tuning.archive.clone());
     let archive = archive.map_err(|error| database(error.into()))?;

@@ -49,7 +49,8 @@ pub struct Contents {
 impl Still {
     /// Reads the store in `dir`, however damaged its log is.
     pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, now: Timestamp) -> Result<Self, OpenError> {
-        let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
+        let database =
+            |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
         let spill = Spill::open(disk, &dir.join(UNFINISHED), id).map_err(|error| database(error.into()))?;
         let archive = Archive::open(disk, &dir.join(ARCHIVE), id, Tuning::default().archive);
         let archive = archive.map_err(|error| database(error.into()))?;

@@ -29,7 +29,9 @@ pub enum ReplayError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A change of a transaction stands in the log, and what it changes stands nowhere.
-    #[error("frame {sequence} in segment {segment} changes transaction {gid} from version {expected}, and that is nowhere")]
+    #[error(
+        "frame {sequence} in segment {segment} changes transaction {gid} from version {expected}, and that is nowhere"
+    )]
     Missing {
         /// The transaction.
         gid: Gid,
@@ -85,7 +87,8 @@ impl<'s> Replay<'s> {
     /// Takes the next frame over.
     pub(crate) fn frame(&mut self, segment: SegmentNo, sequence: u64, body: &[u8]) -> Result<(), ReplayError> {
         for item in record::split(body) {
-            let unreadable = |source: RecordError| ReplayError::Record { segment: segment.0, sequence, source: source.into() };
+            let unreadable =
+                |source: RecordError| ReplayError::Record { segment: segment.0, sequence, source: source.into() };
             match item.map_err(unreadable) {
                 Ok(Item::Known(record)) => self.record(*record, segment, sequence)?,
                 Ok(Item::Unknown { .. }) => self.table.keep_segment(segment),

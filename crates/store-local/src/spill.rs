@@ -16,7 +16,7 @@ use escrow_store::{StoreError, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::columns::{self, micros};
+use crate::columns;
 use crate::database::{self, Database, Failure, OpenError, Schema};
 use crate::disk::Disk;
 use crate::filter::Fingerprint;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
-    Backend, Change, Claimed, Clock, CommitError, Created, EmbeddedStats, EncodedChange, ListQuery, NewTxn,
-    OwnerEpoch, Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary,
-    Version, Versioned,
+    Backend, Change, Claimed, Clock, CommitError, Created, EmbeddedStats, EncodedChange, ListQuery, NewTxn, OwnerEpoch,
+    Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary, Version,
+    Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
 use tokio::sync::watch;
 
 use crate::core::{Core, Outcome, Request};
 use crate::disk::{Disk, RealDisk};
-use crate::error::{OpenError, WriteFailure};
+use crate::error::OpenError;
 use crate::files::{self, Files};
 use crate::keeper::Keeper;
 use crate::log::Log;
@@ -67,8 +67,7 @@ impl LocalStore {
             }
         };
         let keeper = Keeper::new(Arc::clone(&core), Box::new(may_remove));
-        Self::start(core, log, keeper, Some(files))
-            .map_err(|source| OpenError::Io { path: dir.to_owned(), source })
+        Self::start(core, log, keeper, Some(files)).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
     }
 
     /// Starts the threads.

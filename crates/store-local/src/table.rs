@@ -60,8 +60,6 @@ pub(crate) struct Table {
     needed: BTreeMap<SegmentNo, Needed>,
     /// To be archived, in the order in which they became final.
     finished: VecDeque<Gid>,
-    /// What the rows hold in memory, about.
-    bytes: usize,
     /// How often transactions were dropped from here because they stand elsewhere now.
     moves: u64,
     pub(crate) schedule: Schedule,
@@ -142,11 +140,9 @@ impl Table {
     pub(crate) fn put(&mut self, row: Arc<StoredTxn>, segment: SegmentNo) {
         let is_final = row.head.status.is_final();
         let gid = row.gid.clone();
-        self.bytes += row.bytes();
         let (was_final, needs) = match self.entries.get_mut(&gid) {
             Some(entry) => {
                 let before = std::mem::replace(&mut entry.row, row);
-                self.bytes -= before.bytes();
                 (before.head.status.is_final(), &mut entry.needs)
             }
             None => {
@@ -188,7 +184,6 @@ impl Table {
     fn remove(&mut self, gid: &Gid) {
         if let Some(entry) = self.entries.remove(gid) {
             self.order.remove(&(entry.row.created_at, gid.clone()));
-            self.bytes -= entry.row.bytes();
             no_longer_needed(&mut self.needed, entry.needs, |needed| needed.txns.remove(gid));
         }
     }
@@ -198,8 +193,7 @@ impl Table {
     /// `in_flight`: those in `unfinished.db` that were; `far`: whether there are others.
     pub(crate) fn finish_loading(&mut self, in_flight: &[Gid], far: bool, now: Timestamp, purged_before: Timestamp) {
         self.finished.clear();
-        let rows: BTreeMap<Gid, Arc<StoredTxn>> =
-            self.rows().map(|row| (row.gid.clone(), Arc::clone(row))).collect();
+        let rows: BTreeMap<Gid, Arc<StoredTxn>> = self.rows().map(|row| (row.gid.clone(), Arc::clone(row))).collect();
         for (gid, row) in rows {
             let head = &row.head;
             match (head.status.is_final(), head.owner) {
@@ -241,11 +235,6 @@ impl Table {
         self.entries.len()
     }
 
-    /// What they hold in memory, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// When the oldest unfinished one was created. Few stand before it: finished ones are soon archived.
     pub(crate) fn oldest_unfinished(&self) -> Option<Timestamp> {
         let is_unfinished = |gid: &Gid| self.entries.get(gid).is_some_and(|entry| !entry.row.head.status.is_final());
@@ -259,7 +248,12 @@ impl Table {
 
     /// Looks at the next rows in the order of lists, behind `after`, for those that a list shows, up to `limit`. Looks at a
     /// bounded number, because nothing can be stored meanwhile; returns where to go on, `None` at the end.
-    pub(crate) fn list(&self, query: &ListQuery, after: Option<&Cursor>, limit: usize) -> (Vec<TxnSummary>, Option<Cursor>) {
+    pub(crate) fn list(
+        &self,
+        query: &ListQuery,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> (Vec<TxnSummary>, Option<Cursor>) {
         let below = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.created_at, after.gid.clone())));
         let mut found = Vec::new();
         for (looked_at, (_, gid)) in self.order.range((Bound::Unbounded, below)).rev().enumerate() {

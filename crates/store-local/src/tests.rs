@@ -1,18 +1,15 @@
-use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 
-use escrow_store::conformance::sample::{Sample, gid, start};
-use escrow_store::conformance::{ManualClock, Subject};
-use escrow_store::{Clock, CommitError, Store, Versioned};
+use escrow_store::Clock;
+use escrow_store::conformance::Subject;
 use escrow_txn::Gid;
 use tempfile::TempDir;
 
+use crate::LocalStore;
 use crate::core::{Outcome, Request};
 use crate::record;
 use crate::tuning::Tuning;
 use crate::writer::Room;
-use crate::{LocalStore, OpenError};
 
 mod power;
 
@@ -77,7 +74,14 @@ impl Subject for Pushed {
     type Store = LocalStore;
 
     async fn open(clock: Arc<dyn Clock>) -> Self {
-        let mut tuning = Tuning { log_bytes_kept: 0, segments_kept: 0, timers_chunk: 2, save_batch: 2, archive_batch: 2, ..Tuning::default() };
+        let mut tuning = Tuning {
+            log_bytes_kept: 0,
+            segments_kept: 0,
+            timers_chunk: 2,
+            save_batch: 2,
+            archive_batch: 2,
+            ..Tuning::default()
+        };
         tuning.log.segment_min = 8 * 1024;
         tuning.archive.partition_rows = 3;
         Self(Local::at(tempfile::tempdir().unwrap(), clock, tuning))

@@ -1,8 +1,8 @@
 //! The keeper's thread: when it works, and what it is asked.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The one thread that writes the log: many requests, one frame, one sync, then all their answers.
 
-use std::sync::mpsc::{self, TryRecvError};
 use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,10 @@ impl Run {
         if !*self.failed.borrow()
             && let Err(error) = self.log.stop(self.core.first_needed())
         {
-            tracing::warn!(error = error_chain(&error), "the log was not ended cleanly: the next start checks more of it");
+            tracing::warn!(
+                error = error_chain(&error),
+                "the log was not ended cleanly: the next start checks more of it"
+            );
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use escrow_store::{StoreError, StoredTxn};
-use escrow_txn::Timestamp;
 use rusqlite::Connection;
 
 use super::bounds::Bounds;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Archive;
 use super::partition::Partition;
-use crate::columns::{self, from_micros, micros};
+use crate::columns::{self, micros};
 use crate::database::{Failure, Turn};
 use crate::filter::Fingerprint;
 use crate::finding::{self, Finding};

@@ -3,12 +3,13 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use escrow_store::conformance::sample::{gid, limit};
-use escrow_store::{Cursor, ListQuery, TxnSummary, Version};
-use rand::{Rng, RngExt, SeedableRng};
+use escrow_store::{Cursor, ListQuery, StoreError, TxnSummary, Version};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
 use super::*;
+use crate::database;
 use crate::disk::RealDisk;
 use crate::samples::{at, finished};
 

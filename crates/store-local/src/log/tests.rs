@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{Listing, log_dir, segment_path};
-use super::frame::{HEADER_BYTES, Header, Kind, VERSION};
+use super::frame::{Flaw, HEADER_BYTES, Header, Kind, VERSION};
 use super::survey::{Seen, Survey};
 use super::*;
 use crate::disk::RealDisk;

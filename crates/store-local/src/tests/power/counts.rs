@@ -39,8 +39,19 @@ impl Counts {
 
     pub(super) fn add(&mut self, other: &Self) {
         let Self {
-            cuts, cuts_in_recovery, kills, failed_syncs, clean_stops, full_disks, acknowledged, archived, saved, retired,
-            revived, purged, reused,
+            cuts,
+            cuts_in_recovery,
+            kills,
+            failed_syncs,
+            clean_stops,
+            full_disks,
+            acknowledged,
+            archived,
+            saved,
+            retired,
+            revived,
+            purged,
+            reused,
         } = other;
         self.cuts += cuts;
         self.cuts_in_recovery += cuts_in_recovery;

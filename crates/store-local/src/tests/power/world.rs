@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use escrow_store::conformance::ManualClock;
 use escrow_store::conformance::sample::{Sample, branch, gid, limit, start};
-use escrow_store::{Change, Clock, Head, ListQuery, OwnerEpoch, StoredTxn, Version, WriteId, EncodedChange};
+use escrow_store::{Change, Clock, EncodedChange, Head, ListQuery, OwnerEpoch, StoredTxn, Version, WriteId};
 use escrow_txn::{Gid, Status, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -172,7 +172,12 @@ impl World {
                     return;
                 }
                 opened => {
-                    assert!(self.disk.is_off(), "seed {}: sound and refused: {}", self.seed, opened.err().unwrap_or_default());
+                    assert!(
+                        self.disk.is_off(),
+                        "seed {}: sound and refused: {}",
+                        self.seed,
+                        opened.err().unwrap_or_default()
+                    );
                     self.counts.cuts_in_recovery += 1;
                     let seed = self.rng.next_u64();
                     self.cut(seed);
@@ -261,7 +266,8 @@ impl World {
     }
 
     fn purge(&mut self) -> Result<(), Down> {
-        let final_before = Timestamp::from_micros(self.clock.now().as_micros() - self.rng.random_range(0..200_000_000_000));
+        let final_before =
+            Timestamp::from_micros(self.clock.now().as_micros() - self.rng.random_range(0..200_000_000_000));
         let limit = self.rng.random_range(1..30);
         let purgeable = self.life().keeper.purgeable(final_before, limit);
         let Some(purgeable) = self.judge(purgeable)? else { return Ok(()) };
@@ -487,7 +493,8 @@ impl World {
     fn look_at_everything(&mut self) {
         let core = Arc::clone(&self.life().core);
         let purged_before = core.purged_before();
-        let is_possible = purged_before == self.model.purged_before || Some(purged_before) == self.model.purge_attempted;
+        let is_possible =
+            purged_before == self.model.purged_before || Some(purged_before) == self.model.purge_attempted;
         assert!(is_possible, "seed {}: purged before {purged_before}", self.seed);
         if purged_before > self.model.purged_before {
             self.model.purge(purged_before);
