@@ -1,11 +1,10 @@
 //! The locks of a store: one process has it open, and nothing is removed while a backup runs.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{Disk, RealDisk, private};
 use crate::error::OpenError;
 
 /// Not the name of the lock of a SQLite store, which may stand in the same directory.
@@ -84,7 +83,7 @@ pub(crate) fn pin(dir: &Path) -> io::Result<File> {
 
 /// Locks the directory itself, where a directory can be locked.
 fn lock_dir(dir: &Path) -> Result<Option<File>, OpenError> {
-    let Ok(opened) = File::open(dir) else { return Ok(None) };
+    let Some(opened) = File::open(dir).ok().filter(|_| cfg!(unix)) else { return Ok(None) };
     match opened.try_lock() {
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
         Err(TryLockError::Error(_)) => Ok(None),
@@ -94,5 +93,5 @@ fn lock_dir(dir: &Path) -> Result<Option<File>, OpenError> {
 
 /// Opens a file for reading and writing, and makes it, for its owner alone, if it is not there.
 fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    private().create(true).truncate(false).open(path)
 }
