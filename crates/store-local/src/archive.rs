@@ -26,6 +26,7 @@ use crate::identity::StoreId;
 
 mod bounds;
 mod closed;
+mod front;
 mod name;
 mod open;
 mod partition;
@@ -33,6 +34,7 @@ mod purge;
 mod reads;
 
 use closed::Connections;
+use front::Front;
 use name::{Day, Name};
 use partition::{Context, Current, Partition};
 use purge::FinishTimes;
@@ -76,6 +78,7 @@ pub(crate) struct Archive {
     context: Context,
     /// In the order of their numbers, the oldest first.
     partitions: RwLock<Vec<Arc<Partition>>>,
+    front: Front,
     writing: Mutex<Writing>,
     times: FinishTimes,
 }
@@ -117,6 +120,7 @@ impl Archive {
         Ok(Self {
             context,
             partitions: RwLock::new(partitions),
+            front: Front::default(),
             writing: Mutex::new(Writing { current, last_number, failed: None }),
             times: FinishTimes::default(),
         })
@@ -135,7 +139,11 @@ impl Archive {
         // Neighbours in the index by gid, which is where the time goes, are written together.
         let mut sorted: Vec<&StoredTxn> = txns.iter().map(|txn| &**txn).collect();
         sorted.sort_by(|a, b| a.gid.cmp(&b.gid));
-        self.write(|writing| self.current(writing, now, txns.len() as u64)?.insert(&sorted))
+        self.write(|writing| {
+            let current = self.current(writing, now, txns.len() as u64)?;
+            self.front.prepare(&self.partitions(), txns.len() as u64);
+            current.insert(&sorted, &self.front)
+        })
     }
 
     /// Makes the archive independent of SQLite's write-ahead log: only then a segment can go without anybody depending on a
@@ -150,6 +158,9 @@ impl Archive {
     /// Whether a gid may be in the archive, from memory.
     pub(crate) fn may_hold(&self, gid: &Gid) -> bool {
         let fingerprint = Fingerprint::of(gid);
+        if self.front.denies(fingerprint) {
+            return false;
+        }
         let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
         partitions.iter().any(|partition| partition.may_hold(fingerprint))
     }

@@ -82,9 +82,9 @@ impl GidFilter {
         self.filter.as_ref().is_none_or(|filter| filter.contains_fingerprint(fingerprint.0))
     }
 
-    /// Takes a gid up. It may be in it already; it cannot be removed.
-    pub(crate) fn insert(&mut self, fingerprint: Fingerprint) {
-        self.put(fingerprint, false);
+    /// Takes a gid up. It may be in it already; it cannot be removed. Whether its fingerprint is new.
+    pub(crate) fn insert(&mut self, fingerprint: Fingerprint) -> bool {
+        self.put(fingerprint, false)
     }
 
     /// Takes a gid up that is not in it, so that it can be removed: another gid's fingerprint may be the same.
@@ -92,12 +92,22 @@ impl GidFilter {
         self.put(fingerprint, true);
     }
 
-    fn put(&mut self, fingerprint: Fingerprint, counted: bool) {
-        if let Some(filter) = &mut self.filter
-            && filter.insert_fingerprint(counted, fingerprint.0).is_err()
-        {
+    fn put(&mut self, fingerprint: Fingerprint, counted: bool) -> bool {
+        let Some(filter) = &mut self.filter else { return false };
+        filter.insert_fingerprint(counted, fingerprint.0).unwrap_or_else(|_| {
             self.filter = None;
-        }
+            false
+        })
+    }
+
+    /// Whether so many more gids fit in without its growing.
+    pub(crate) fn has_room(&self, gids: u64) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.len() + gids <= filter.capacity())
+    }
+
+    /// All fingerprints in it, in their order, each as often as it was taken up; `None` if it says *maybe* to everything.
+    pub(crate) fn fingerprints(&self) -> Option<Vec<Fingerprint>> {
+        Some(self.filter.as_ref()?.fingerprints().map(Fingerprint).collect())
     }
 
     /// Removes a gid that was taken up by [`GidFilter::insert_counted`].

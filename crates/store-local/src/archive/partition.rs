@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::bounds::Bounds;
 use super::closed::{ClosedFile, Connections};
+use super::front::Front;
 use super::name::Name;
 use crate::columns;
 use crate::database::{self, Database, Failure, OpenError, Schema, Turn};
@@ -106,6 +107,14 @@ impl Partition {
         }
     }
 
+    /// What its filter is made of; `None`: it says *maybe* to everything.
+    pub(super) fn fingerprints(&self) -> Option<Vec<Fingerprint>> {
+        match &self.place {
+            Place::Current(current) => current.filter.read().unwrap_or_else(PoisonError::into_inner).fingerprints(),
+            Place::Closed { filter, .. } => filter.fingerprints(),
+        }
+    }
+
     pub(super) fn bounds(&self) -> Bounds {
         match &self.place {
             Place::Current(current) => current.bounds(),
@@ -161,11 +170,14 @@ impl Current {
     }
 
     /// Takes transactions over, in the order of their gids, as one durable transaction.
-    pub(super) fn insert(&self, txns: &[&StoredTxn]) -> Result<(), Failure> {
+    pub(super) fn insert(&self, txns: &[&StoredTxn], front: &Front) -> Result<(), Failure> {
         // Before anybody can see the rows.
         for piece in txns.chunks(FINGERPRINTS_AT_ONCE) {
+            let mut fingerprints: Vec<_> = piece.iter().map(|txn| Fingerprint::of(&txn.gid)).collect();
             let mut filter = self.filter.write().unwrap_or_else(PoisonError::into_inner);
-            piece.iter().for_each(|txn| filter.insert(Fingerprint::of(&txn.gid)));
+            fingerprints.retain(|fingerprint| filter.insert(*fingerprint));
+            drop(filter);
+            front.insert(&fingerprints);
         }
         let bounds = self.database.write(|connection| {
             // A gid whose transaction was purged can come again, at any version.

@@ -138,6 +138,7 @@ impl Archive {
             self.change(|partitions| partitions.retain(|partition| !is_over(partition.bounds())));
             for partition in &over {
                 self.times.forget(partition.name.number);
+                self.front.remove(partition);
                 partition.remove(&self.context)?;
             }
             self.context.disk.sync_dir(&self.context.dir).map_err(Failure::of_io_sync)?;

@@ -1,5 +1,6 @@
 //! How an archive is read: a look-up goes from the newest partition to the oldest, a list merges them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use escrow_store::{ListQuery, StoreError, StoredTxn, TxnSummary};
@@ -7,12 +8,16 @@ use escrow_txn::{Gid, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Archive;
+use super::name::Name;
 use super::partition::Partition;
 use crate::columns::{self, micros};
 use crate::database::{Failure, Turn};
 use crate::filter::Fingerprint;
 use crate::finding::{self, Finding};
 use crate::listing;
+
+/// Where transactions are, by gid.
+type Places = BTreeMap<Gid, Arc<Partition>>;
 
 /// An export reads at least so many gids from a partition at one time.
 const GIDS_AT_ONCE: usize = 16;
@@ -96,25 +101,24 @@ impl Archive {
         let mut exported = Vec::new();
         let mut after = after.cloned();
         while exported.len() < limit {
-            let (gids, is_all) = self.next_gids(after.as_ref(), limit - exported.len())?;
-            for gid in &gids {
-                exported.extend(self.find(gid, purged_before)?);
-            }
+            let (places, is_all) = self.next_places(after.as_ref(), limit - exported.len())?;
+            exported.extend(self.read_places(&places, purged_before)?);
             if is_all {
                 break;
             }
-            after = gids.last().cloned();
+            after = places.into_keys().last();
         }
         exported.truncate(limit);
         Ok(exported)
     }
 
-    /// The first gids behind `after` of all partitions, each once, and whether there are no more. At least one, if there is one.
-    fn next_gids(&self, after: Option<&Gid>, limit: usize) -> Result<(Vec<Gid>, bool), StoreError> {
+    /// The first gids behind `after`, each with the newest partition that has it, and whether there are no more. At least one,
+    /// if there is one.
+    fn next_places(&self, after: Option<&Gid>, limit: usize) -> Result<(Places, bool), StoreError> {
         let partitions = self.partitions();
         // Gids are spread over the partitions, more or less evenly.
         let at_once = limit.div_ceil(partitions.len().max(1)) * 2 + GIDS_AT_ONCE;
-        let mut all = Vec::new();
+        let mut places = Places::new();
         // Behind it, a partition may have some that were not read.
         let mut end: Option<Gid> = None;
         for partition in partitions {
@@ -124,14 +128,28 @@ impl Archive {
             if gids.len() == at_once {
                 end = end.into_iter().chain(gids.last().cloned()).min();
             }
-            all.extend(gids);
+            places.extend(gids.into_iter().map(|gid| (gid, Arc::clone(&partition))));
         }
-        all.sort_unstable();
-        all.dedup();
         if let Some(end) = &end {
-            all.retain(|gid| gid <= end);
+            places.retain(|gid, _| gid <= end);
         }
-        Ok((all, end.is_none()))
+        Ok((places, end.is_none()))
+    }
+
+    /// The transactions at these places, partition by partition, as few connections are open at one time.
+    fn read_places(&self, places: &Places, purged_before: Option<Timestamp>) -> Result<Vec<StoredTxn>, StoreError> {
+        let mut by_partition: BTreeMap<Name, (&Arc<Partition>, Vec<&Gid>)> = BTreeMap::new();
+        for (gid, partition) in places {
+            by_partition.entry(partition.name).or_insert((partition, Vec::new())).1.push(gid);
+        }
+        let mut txns = Vec::with_capacity(places.len());
+        for (partition, gids) in by_partition.into_values() {
+            let read = |connection: &Connection| gids.into_iter().map(|gid| find(connection, gid)).collect();
+            let found: Vec<Option<StoredTxn>> = partition.read(&self.context, Turn::List, Vec::new(), read)?;
+            txns.extend(found.into_iter().flatten().filter(|txn| is_shown(txn, purged_before)));
+        }
+        txns.sort_unstable_by(|a, b| a.gid.cmp(&b.gid));
+        Ok(txns)
     }
 
     /// Reads everything, and returns what is wrong with it.

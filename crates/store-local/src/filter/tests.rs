@@ -10,7 +10,9 @@ fn fingerprint(number: u32) -> Fingerprint {
 
 fn filter_of(numbers: impl Iterator<Item = u32>) -> GidFilter {
     let mut filter = GidFilter::with_capacity(0);
-    numbers.for_each(|number| filter.insert(fingerprint(number)));
+    for number in numbers {
+        filter.insert(fingerprint(number));
+    }
     filter
 }
 
@@ -67,12 +69,14 @@ fn one_that_cannot_grow_any_more_denies_nothing() {
     assert!((0..5_000).all(|number| filter.may_hold(fingerprint(number))));
     filter.remove(fingerprint(3));
     assert!(filter.may_hold(fingerprint(3)) && filter.save().is_none());
+    assert!(filter.fingerprints().is_none());
 }
 
 #[test]
 fn one_made_of_all_gids_at_once_denies_none_of_them_and_takes_more() {
     let mut filter = GidFilter::of((0..3_000).map(fingerprint).collect(), 10);
-    (3_000..9_000).for_each(|number| filter.insert(fingerprint(number)));
+    assert!((3_000..9_000).all(|number| filter.insert(fingerprint(number))), "each is new");
+    assert!(!filter.insert(fingerprint(4)));
     assert!((0..9_000).all(|number| filter.may_hold(fingerprint(number))));
 }
 

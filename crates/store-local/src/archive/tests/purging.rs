@@ -85,3 +85,25 @@ fn what_is_in_two_partitions_is_purged_once() {
     insert(&archive, &["a"], 5, 2 * DAY);
     assert_eq!(archive.purgeable(None, at(9), 9).unwrap(), Purgeable { rows: 3, cut: at(9) });
 }
+
+#[test]
+fn a_removed_partition_is_forgotten_by_the_filter_over_all_and_the_others_are_not() {
+    let (dir, archive) = opened(2);
+    let name = |number: u64, letter: char| format!("{number:02}{letter}");
+    for number in 1..=20 {
+        // Two gids have one fingerprint if they are the same gid: one that is in two partitions stays.
+        insert(&archive, &[&name(number, 'a'), &name(number - number % 2, 'b')], number, DAY);
+    }
+    drop(archive);
+    let archive = open_at(dir.path(), 2);
+    assert!(archive.may_hold(&gid("01a")) && !archive.may_hold(&gid("absent")), "before it is made");
+    insert(&archive, &["21a"], 21, DAY);
+    assert!(archive.front.denies(Fingerprint::of(&gid("absent"))), "it is made");
+    archive.drop_purged(at(9)).unwrap();
+    for number in 1..=20 {
+        assert_eq!(archive.may_hold(&gid(&name(number, 'a'))), number >= 9, "{number}");
+        assert_eq!(archive.front.denies(Fingerprint::of(&gid(&name(number, 'a')))), number < 9, "{number}");
+    }
+    // Repeated in the partition of 9, whose own is gone.
+    assert!(archive.may_hold(&gid("08b")) && archive.may_hold(&gid("21a")));
+}
