@@ -36,7 +36,8 @@ pub struct Backup {
 /// [`OpenError`]; what is in `to` then is not a backup, and can be removed.
 pub fn backup(dir: &Path, to: &Path) -> Result<Backup, OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let Found::Store(id) = identity::find(&*disk, dir)? else {
+    let found = if dir.is_dir() { identity::find(&*disk, dir)? } else { Found::Nothing { begun: None } };
+    let Found::Store(id) = found else {
         return Err(OpenError::NotAStore { path: dir.to_owned() });
     };
     make_empty_dir(to)?;

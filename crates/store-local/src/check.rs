@@ -12,6 +12,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, error_chain};
 use crate::files::Files;
 use crate::identity::{self, Found, StoreId};
+use crate::open;
 use crate::rebuild::{Contents, Still, begin_anew};
 
 /// What a check has shown.
@@ -158,8 +159,8 @@ pub(crate) fn repair_in_place(
 }
 
 fn lock(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Files, StoreId), OpenError> {
-    // A lock would make the directory.
-    if !dir.is_dir() {
+    // A lock would make the directory, and leave its file where there is no store.
+    if !dir.is_dir() || open::is_empty(&**disk, dir)? {
         return Err(OpenError::NotAStore { path: dir.to_owned() });
     }
     let files = Files::lock(dir)?;
@@ -196,5 +197,44 @@ fn of_database(finding: &crate::finding::Finding) -> Finding {
         gid: finding.gid.clone(),
         what: error_chain(&finding.problem),
         is_damage: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use escrow_store::SystemClock;
+
+    use super::*;
+    use crate::{LocalStore, backup, restore};
+
+    #[test]
+    fn where_no_store_is_nothing_is_made_and_nothing_is_left() {
+        let home = tempfile::tempdir().unwrap();
+        let (empty, missing, to) = (home.path().join("empty"), home.path().join("missing"), home.path().join("to"));
+        std::fs::create_dir(&empty).unwrap();
+        for dir in [&empty, &missing] {
+            let refused = |result: Result<(), OpenError>| {
+                assert!(matches!(&result, Err(OpenError::NotAStore { path }) if path == dir), "{result:?}");
+            };
+            refused(check(dir, &SystemClock).map(drop));
+            refused(repair(dir, &SystemClock).map(drop));
+            refused(backup(dir, &to).map(drop));
+        }
+        assert_eq!(empty.read_dir().unwrap().count(), 0);
+        assert_eq!(home.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_backup_is_not_opened_as_a_store_but_restored() {
+        let home = tempfile::tempdir().unwrap();
+        let [dir, copy, restored] = ["store", "copy", "restored"].map(|name| home.path().join(name));
+        drop(LocalStore::open(&dir, Arc::new(SystemClock)).unwrap());
+        backup(&dir, &copy).unwrap();
+        let is_backup = |error: &OpenError| matches!(error, OpenError::IsBackup { path } if *path == copy);
+        assert!(is_backup(&LocalStore::open(&copy, Arc::new(SystemClock)).unwrap_err()));
+        assert!(is_backup(&check(&copy, &SystemClock).unwrap_err()));
+        assert!(is_backup(&backup(&copy, &home.path().join("again")).unwrap_err()));
+        restore(&copy, &restored, &SystemClock).unwrap();
+        LocalStore::open(&restored, Arc::new(SystemClock)).unwrap();
     }
 }

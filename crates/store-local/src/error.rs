@@ -77,10 +77,16 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// Something else stands there.
-    #[error("{path} holds something that is no store of this program")]
+    /// Nothing or something else stands there.
+    #[error("{path} is no store of this program")]
     NotAStore {
         /// The directory or file.
+        path: PathBuf,
+    },
+    /// It is a backup of a store.
+    #[error("{path} is a backup, and no store: make one of it with `escrow restore {path} DIR`")]
+    IsBackup {
+        /// The directory.
         path: PathBuf,
     },
 }

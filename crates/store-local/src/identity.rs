@@ -56,6 +56,9 @@ pub(crate) fn find(disk: &dyn Disk, dir: &Path) -> Result<Found, OpenError> {
         let text = read(disk, &path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         return parse(&text, &path).map(Found::Store);
     }
+    if names.iter().any(|name| name == BACKUP_FILE) {
+        return Err(OpenError::IsBackup { path: dir.to_owned() });
+    }
     if names.iter().any(|name| name == NEW_FILE) {
         // Nothing else is made before this file is whole; so one that is not has nothing beside it that counts.
         let new_path = dir.join(NEW_FILE);
