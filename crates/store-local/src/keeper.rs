@@ -16,6 +16,9 @@ use crate::core::Core;
 use crate::database::Failure;
 use crate::spill::Released;
 
+/// Transactions for which the table is kept locked at once.
+const PIECE: usize = 500;
+
 /// Whether files may be removed at this moment; as long as the permit lives, they may. A backup that runs says no.
 pub(crate) type MayRemove = Box<dyn Fn() -> Option<Box<dyn Send>> + Send>;
 
@@ -99,9 +102,8 @@ impl Keeper {
         if !spilled.is_empty() {
             core.spill.delete(&spilled)?;
         }
-        let mut table = core.table();
-        table.archived(rows.len());
-        Ok(table.backlog() > 0)
+        rows.chunks(PIECE).for_each(|piece| core.table().archived(piece.len()));
+        Ok(core.table().backlog() > 0)
     }
 
     fn is_archived(&self, row: &StoredTxn) -> Result<bool, StoreError> {
@@ -114,16 +116,15 @@ impl Keeper {
     /// are more of them.
     pub(crate) fn save(&self) -> Result<bool, KeeperError> {
         let core = &self.core;
-        let (oldest, current) = (core.segments.oldest(), core.segments.current());
-        let count = core.segments.count();
-        let is_long = core.segments.bytes() > core.tuning.log_bytes_kept || count > core.tuning.segments_kept;
+        let current = core.segments.current();
+        let oldest = core.table().first_needed(current);
+        let (count, bytes) = core.segments.size_from(oldest);
+        let is_long = bytes > core.tuning.log_bytes_kept || count > core.tuning.segments_kept;
+        if !is_long || oldest == current {
+            return Ok(false);
+        }
         let (rows, settings) = {
             let table = core.table();
-            // Otherwise it is about to become shorter.
-            let is_held = table.first_needed(current) == oldest && oldest < current;
-            if !(is_long && is_held) {
-                return Ok(false);
-            }
             (table.holding(oldest.next(), core.tuning.save_batch), table.settings_holding(oldest.next()))
         };
         if rows.is_empty() && settings.is_empty() {
@@ -131,9 +132,9 @@ impl Keeper {
             return Ok(false);
         }
         core.spill.save(&rows, &settings)?;
-        let mut table = core.table();
-        table.saved(&rows, current);
-        table.saved_settings(settings, current);
+        // In pieces: nothing can be stored meanwhile.
+        rows.chunks(PIECE).for_each(|piece| core.table().saved(piece, current));
+        core.table().saved_settings(settings, current);
         Ok(true)
     }
 

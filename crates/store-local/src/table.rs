@@ -7,7 +7,7 @@
 //! that holds the oldest of its records that stands nowhere else: once a finished one is in the archive, or an unfinished one
 //! is saved in `unfinished.db`, it needs none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,10 @@ struct SettingEntry {
 /// Who needs one segment.
 #[derive(Debug, Default)]
 struct Needed {
-    txns: HashSet<Gid>,
+    /// How many transactions do.
+    count: usize,
+    /// All of them, and some that did.
+    txns: Vec<Gid>,
     settings: BTreeSet<SettingKey>,
     /// It holds records of a newer version of this program, which nobody here can save elsewhere.
     unknown: bool,
@@ -78,6 +81,18 @@ pub(crate) struct Far {
 impl Default for Far {
     fn default() -> Self {
         Self { horizon: None, any: true }
+    }
+}
+
+impl Needed {
+    fn add(&mut self, gid: &Gid) {
+        self.count += 1;
+        self.txns.push(gid.clone());
+    }
+
+    /// One of the transactions needs it no more. Its gid stays: to look for it would cost more.
+    fn remove_one(&mut self) {
+        self.count -= 1;
     }
 }
 
@@ -152,7 +167,7 @@ impl Table {
         };
         if needs.is_none() {
             *needs = Some(segment);
-            self.needed.entry(segment).or_default().txns.insert(gid.clone());
+            self.needed.entry(segment).or_default().add(&gid);
         }
         if is_final && !was_final {
             self.finished.push_back(gid);
@@ -184,7 +199,7 @@ impl Table {
     fn remove(&mut self, gid: &Gid) {
         if let Some(entry) = self.entries.remove(gid) {
             self.order.remove(&(entry.row.created_at, gid.clone()));
-            no_longer_needed(&mut self.needed, entry.needs, |needed| needed.txns.remove(gid));
+            no_longer_needed(&mut self.needed, entry.needs, Needed::remove_one);
         }
     }
 
@@ -192,17 +207,18 @@ impl Table {
     ///
     /// `in_flight`: those in `unfinished.db` that were; `far`: whether there are others.
     pub(crate) fn finish_loading(&mut self, in_flight: &[Gid], far: bool, now: Timestamp, purged_before: Timestamp) {
-        self.finished.clear();
-        let rows: BTreeMap<Gid, Arc<StoredTxn>> = self.rows().map(|row| (row.gid.clone(), Arc::clone(row))).collect();
-        for (gid, row) in rows {
-            let head = &row.head;
-            match (head.status.is_final(), head.owner) {
-                (true, _) if head.finished_at.is_some_and(|at| at < purged_before) => self.remove(&gid),
-                (true, _) => self.finished.push_back(gid),
-                (false, Some(_)) => drop(self.schedule.resume(&gid, now)),
-                (false, None) => self.schedule.stored(&gid, head),
+        let (mut purged, mut finished) = (Vec::new(), Vec::new());
+        for (gid, Entry { row, .. }) in &self.entries {
+            match (row.head.status.is_final(), row.head.finished_at, row.head.owner) {
+                (true, Some(at), _) if at < purged_before => purged.push(gid.clone()),
+                (true, at, _) => finished.push((at, gid.clone())),
+                (false, _, Some(_)) => drop(self.schedule.resume(gid, now)),
+                (false, _, None) => self.schedule.stored(gid, &row.head),
             }
         }
+        purged.iter().for_each(|gid| self.remove(gid));
+        finished.sort_unstable();
+        self.finished = finished.into_iter().map(|(_, gid)| gid).collect();
         for gid in in_flight.iter().filter(|gid| !self.entries.contains_key(gid)) {
             self.schedule.resume(gid, now);
         }
@@ -284,8 +300,11 @@ impl Table {
 
     /// Unfinished transactions that need a segment older than `before`, up to `limit`.
     pub(crate) fn holding(&self, before: SegmentNo, limit: usize) -> Vec<Arc<StoredTxn>> {
-        let gids = self.needed.range(..before).flat_map(|(_, needed)| &needed.txns);
-        let rows = gids.filter_map(|gid| self.get(gid)).filter(|row| !row.head.status.is_final());
+        let needed = self.needed.range(..before);
+        let gids = needed.flat_map(|(segment, needed)| needed.txns.iter().map(move |gid| (segment, gid)));
+        let entries = gids.filter_map(|(segment, gid)| Some((segment, self.entries.get(gid)?)));
+        let still = entries.filter(|(segment, entry)| entry.needs.as_ref() == Some(segment));
+        let rows = still.map(|(_, entry)| &entry.row).filter(|row| !row.head.status.is_final());
         rows.take(limit).map(Arc::clone).collect()
     }
 
@@ -309,9 +328,9 @@ impl Table {
             let needs = (entry.row.version != row.version).then_some(current);
             let before = std::mem::replace(&mut entry.needs, needs);
             if before != needs {
-                no_longer_needed(&mut self.needed, before, |needed| needed.txns.remove(&row.gid));
+                no_longer_needed(&mut self.needed, before, Needed::remove_one);
                 if let Some(segment) = needs {
-                    self.needed.entry(segment).or_default().txns.insert(row.gid.clone());
+                    self.needed.entry(segment).or_default().add(&row.gid);
                 }
             }
             self.drop_if_it_waits(&row.gid);
@@ -325,7 +344,7 @@ impl Table {
             let Some(entry) = self.settings.get_mut(&at) else { continue };
             let needs = (entry.value != value).then_some(current);
             let before = std::mem::replace(&mut entry.needs, needs);
-            no_longer_needed(&mut self.needed, before, |needed| needed.settings.remove(&at));
+            no_longer_needed(&mut self.needed, before, |needed| _ = needed.settings.remove(&at));
             match needs {
                 Some(segment) => drop(self.needed.entry(segment).or_default().settings.insert(at)),
                 None if value.is_none() => drop(self.settings.remove(&at)),
@@ -390,12 +409,12 @@ fn last_gid() -> Option<Gid> {
 fn no_longer_needed(
     needed: &mut BTreeMap<SegmentNo, Needed>,
     segment: Option<SegmentNo>,
-    remove: impl FnOnce(&mut Needed) -> bool,
+    remove: impl FnOnce(&mut Needed),
 ) {
     let Some(segment) = segment else { return };
     if let Some(of_segment) = needed.get_mut(&segment) {
         remove(of_segment);
-        if of_segment.txns.is_empty() && of_segment.settings.is_empty() && !of_segment.unknown {
+        if of_segment.count == 0 && of_segment.settings.is_empty() && !of_segment.unknown {
             needed.remove(&segment);
         }
     }

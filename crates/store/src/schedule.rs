@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use escrow_txn::{Gid, Timestamp};
 
@@ -10,7 +10,7 @@ use crate::Head;
 /// here is final, or only its initiator can move it, or the store has kept its far timer to itself.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    places: BTreeMap<Gid, Place>,
+    places: HashMap<Gid, Place>,
     due: BTreeSet<(Timestamp, Gid)>,
 }
 

@@ -130,6 +130,13 @@ impl Segments {
         self.state().segments.values().sum()
     }
 
+    /// The number and the bytes of the segments from `first` on.
+    pub(crate) fn size_from(&self, first: SegmentNo) -> (u64, u64) {
+        let state = self.state();
+        let from = state.segments.range(first..);
+        from.fold((0, 0), |(count, bytes), (_, segment)| (count + 1, bytes + segment))
+    }
+
     /// The oldest segment that is there.
     pub(crate) fn oldest(&self) -> SegmentNo {
         self.state().segments.keys().next().copied().unwrap_or(SegmentNo::FIRST)
