@@ -55,6 +55,7 @@ impl fmt::Debug for GidFilter {
 
 impl GidFilter {
     /// An empty filter that can take so many gids before it has to grow.
+    #[cfg(test)]
     pub(crate) fn with_capacity(gids: u64) -> Self {
         Self::with_bits(gids, FINGERPRINT_BITS)
     }
@@ -73,6 +74,7 @@ impl GidFilter {
         Self { filter: build().ok() }
     }
 
+    #[cfg(test)]
     fn with_bits(gids: u64, bits: u8) -> Self {
         Self { filter: Filter::with_fingerprint_size(gids, bits).ok() }
     }
