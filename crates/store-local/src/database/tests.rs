@@ -90,7 +90,7 @@ fn the_write_ahead_log_is_carried_over_when_it_is_long_and_every_sync_is_counted
     }
     assert!(log() < 2 * CHECKPOINT_BYTES.unsigned_abs(), "{}", log());
     let checkpoints = syncs.load(Relaxed) - before - 25 * COMMIT_SYNCS;
-    assert!(checkpoints >= 2 * CHECKPOINT_SYNCS && checkpoints <= 4 * CHECKPOINT_SYNCS, "{checkpoints}");
+    assert!((2 * CHECKPOINT_SYNCS..=4 * CHECKPOINT_SYNCS).contains(&checkpoints), "{checkpoints}");
 }
 
 #[test]
