@@ -225,6 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_is_gone_is_missed_and_not_made_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let [dir, copy, restored] = ["store", "copy", "restored"].map(|name| home.path().join(name));
+        drop(LocalStore::open(&dir, Arc::new(SystemClock)).unwrap());
+        backup(&dir, &copy).unwrap();
+        for place in [&dir, &copy] {
+            std::fs::remove_file(place.join("unfinished.db")).unwrap();
+        }
+        let gone = |result: Result<(), OpenError>| {
+            assert!(matches!(&result, Err(OpenError::Gone { path }) if path.ends_with("unfinished.db")), "{result:?}");
+        };
+        gone(check(&dir, &SystemClock).map(drop));
+        gone(repair(&dir, &SystemClock).map(drop));
+        gone(restore(&copy, &restored, &SystemClock).map(drop));
+        gone(LocalStore::open(&dir, Arc::new(SystemClock)).map(drop));
+    }
+
+    #[test]
     fn a_backup_is_not_opened_as_a_store_but_restored() {
         let home = tempfile::tempdir().unwrap();
         let [dir, copy, restored] = ["store", "copy", "restored"].map(|name| home.path().join(name));

@@ -45,7 +45,10 @@ pub enum OpenError {
         source: Source,
     },
     /// Something that was written and synced cannot be read any more.
-    #[error("the store in {dir} is damaged; `escrow store check {dir}` shows all of it")]
+    #[error(
+        "the store in {dir} is damaged: `escrow store check {dir}` lists all of it, `escrow store repair {dir}` drops what \
+         cannot be read"
+    )]
     Damaged {
         /// The store.
         dir: PathBuf,

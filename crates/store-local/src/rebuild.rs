@@ -51,6 +51,11 @@ impl Still {
     pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, now: Timestamp) -> Result<Self, OpenError> {
         let database =
             |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
+        // An opening would make a new one, and whatever was in it would seem never to have been.
+        let names = disk.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        if !names.iter().any(|name| name == UNFINISHED) {
+            return Err(OpenError::Gone { path: dir.join(UNFINISHED) });
+        }
         let spill = Spill::open(disk, &dir.join(UNFINISHED), id).map_err(|error| database(error.into()))?;
         let archive = Archive::open(disk, &dir.join(ARCHIVE), id, Tuning::default().archive);
         let archive = archive.map_err(|error| database(error.into()))?;

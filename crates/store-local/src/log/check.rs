@@ -67,7 +67,7 @@ impl Report {
         match seen {
             Seen::Damage(damage) => {
                 let place = &damage.place;
-                let (path, offset, what) = (place.path.clone(), place.offset, damage.describe());
+                let (path, offset, what) = (place.path.clone(), place.offset, damage.at_its_place());
                 self.findings.push(Finding { path, offset, is_damage: true, what });
             }
             Seen::Frame { reader, found } => {

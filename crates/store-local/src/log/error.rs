@@ -42,14 +42,8 @@ pub(crate) enum OpenError<E: std::error::Error + 'static> {
 
 /// Something that was written and synced cannot be read any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{}. The store is not opened: `escrow store check {dir}` shows more, `escrow store repair {dir}` drops what cannot be \
-     read and keeps the rest",
-    self.describe(), dir = dir.display()
-)]
+#[error("{place}: {flaw}{}", Behind(proof))]
 pub(crate) struct Damage {
-    /// The directory of the store.
-    pub(crate) dir: PathBuf,
     pub(crate) place: Place,
     pub(crate) flaw: Flaw,
     /// What shows that the frame had been on the disk; `None` if the place alone does.
@@ -57,9 +51,13 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
-    /// What is wrong, without advice.
-    pub(crate) fn describe(&self) -> String {
-        format!("{}: {}{}", self.place, self.flaw, Behind(&self.proof))
+    /// What is wrong, for whoever is told the place already.
+    pub(crate) fn at_its_place(&self) -> String {
+        let (flaw, behind) = (&self.flaw, Behind(&self.proof));
+        match self.place.sequence {
+            0 => format!("the log should begin here: {flaw}{behind}"),
+            sequence => format!("frame {sequence} should be here: {flaw}{behind}"),
+        }
     }
 }
 

@@ -204,7 +204,6 @@ impl<'a> Survey<'a> {
         // A log is never without a frame, and a segment exists before the one before it says that the log continues there.
         let is_surely_lost = expected == Expected::ANY || flaw == Flaw::MissingSegment;
         (proof.is_some() || is_surely_lost).then(|| Damage {
-            dir: self.store_dir.to_owned(),
             place: self.place(segment, offset, expected.sequence()),
             flaw,
             proof,
