@@ -72,7 +72,8 @@ fn what_was_acknowledged_survives_a_power_cut_at_every_operation() {
     for nth in 1..=operations {
         let disk = SimDisk::new(nth);
         disk.power_off_at(nth);
-        let done = open_on(&disk).map_or_else(|_| Done::default(), |archive| work(&archive));
+        let archive = open_on(&disk);
+        let done = archive.as_ref().map_or_else(|_| Done::default(), work);
         let context = format!("cut at {nth}");
         let after = disk.after_power_cut(nth);
         let archive = open_on(&after).unwrap_or_else(|error| panic!("{context}: {error:?}"));
@@ -82,6 +83,35 @@ fn what_was_acknowledged_survives_a_power_cut_at_every_operation() {
             archive.insert(&[Arc::new(finished(name, over, over))], at(3 * DAY)).unwrap();
         }
         done.assert_kept(&archive, &context);
+    }
+}
+
+/// After a failed sync, what can be read was never on the disk, and no later sync alone brings it there.
+#[test]
+fn what_was_acknowledged_survives_a_failed_sync_with_a_kill_and_a_power_cut_at_the_next_start() {
+    let whole = SimDisk::new(0);
+    work(&open_on(&whole).unwrap());
+    for nth in 1..=whole.syncs() {
+        let disk = SimDisk::new(nth);
+        disk.fail_sync(nth);
+        // Nothing is closed in an orderly way.
+        let archive = open_on(&disk);
+        let done = archive.as_ref().map_or_else(|_| Done::default(), work);
+        let killed = disk.after_kill();
+        drop(archive);
+        // Every third operation, each time other ones, until the start comes to its end.
+        for cut in (nth % 3 + 1..).step_by(3) {
+            let starting = killed.snapshot();
+            starting.power_off_at(cut);
+            let is_whole = open_on(&starting).is_ok() && !starting.is_off();
+            let context = format!("sync {nth}, cut at {cut}");
+            let next = starting.after_power_cut(cut);
+            let archive = open_on(&next).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+            done.assert_kept(&archive, &context);
+            if is_whole {
+                break;
+            }
+        }
     }
 }
 
