@@ -211,7 +211,11 @@ impl Log {
     pub(crate) fn stop(mut self, first_needed: SegmentNo) -> Result<(), AppendError> {
         self.check_usable()?;
         if self.last.kind == Kind::Stopped && self.offset > 0 {
-            return Ok(());
+            // That it stopped is known; what is needed may have changed. A segment keeps room for one mark only.
+            let has_room = self.offset.next_multiple_of(PAGE_BYTES) + CLOSING_BYTES <= self.capacity;
+            if first_needed <= self.last.first_segment || !has_room {
+                return Ok(());
+            }
         }
         self.write(Kind::Stopped, &[], first_needed)
     }

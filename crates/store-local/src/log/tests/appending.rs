@@ -247,6 +247,19 @@ fn a_failed_sync_ends_the_log_and_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn stopping_again_tells_what_is_needed_now() {
+    let disk = SimDisk::new(1);
+    let mut log = create(&disk);
+    fill(&mut log);
+    let current = log.current();
+    assert!(current > SegmentNo::FIRST);
+    log.stop(SegmentNo::FIRST).unwrap();
+    open(&disk).unwrap().0.stop(current).unwrap();
+    let log = open(&disk).unwrap().0;
+    assert_eq!(log.segments().oldest(), current);
+}
+
+#[test]
 fn short_reads_change_nothing() {
     let disk = SimDisk::new(1);
     let mut log = create(&disk);
