@@ -33,7 +33,7 @@ impl Default for Tuning {
         Self {
             queue_kib: 64 * 1024,
             batch_bytes: 4 * 1024 * 1024,
-            archive_batch: 2_000,
+            archive_batch: 8_000,
             save_batch: 16_000,
             backlog_max: 200_000,
             log_bytes_kept: 128 * 1024 * 1024,
