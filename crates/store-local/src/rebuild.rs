@@ -35,7 +35,7 @@ pub(crate) struct Still {
     pub(crate) nonsense: Vec<ReplayError>,
 }
 
-/// What [`Still::settle`] has found.
+/// What a store holds, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Finished transactions.
