@@ -13,8 +13,9 @@ use crate::error::OpenError;
 use crate::files::{self, Files};
 use crate::identity::{self, Found, StoreId};
 use crate::log;
-use crate::open::{ARCHIVE, UNFINISHED};
+use crate::open::{self, ARCHIVE, UNFINISHED};
 use crate::rebuild::{Contents, Still, begin_anew};
+use crate::replay::ReplayError;
 
 /// What a backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub(crate) fn copy(disk: &Arc<dyn Disk>, dir: &Path, to: &Path, id: StoreId) -> 
         move |source| OpenError::Io { path, source }
     };
     let copied = log::copy_running(&**disk, dir, to, id);
-    let copied = copied.map_err(|error| OpenError::Log { dir: dir.to_owned(), source: error.into() })?;
+    let copied = copied.map_err(|error| open::of_log(dir, log::OpenError::<ReplayError>::Log(error)))?;
     let copy_database = |from: &Path, to: &Path| {
         database::copy(disk, from, to)
             .map_err(|error| OpenError::Database { dir: dir.to_owned(), source: error.into() })

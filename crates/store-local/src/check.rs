@@ -243,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_of_a_damaged_log_is_refused_as_damaged() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("store");
+        drop(LocalStore::open(&dir, Arc::new(SystemClock)).unwrap());
+        let segment = dir.join("log/0000000000000001.log");
+        let mut bytes = std::fs::read(&segment).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&segment, bytes).unwrap();
+        let refused = backup(&dir, &home.path().join("copy")).unwrap_err();
+        assert!(matches!(&refused, OpenError::Damaged { dir: named, .. } if *named == dir), "{refused:?}");
+    }
+
+    #[test]
     fn a_backup_is_not_opened_as_a_store_but_restored() {
         let home = tempfile::tempdir().unwrap();
         let [dir, copy, restored] = ["store", "copy", "restored"].map(|name| home.path().join(name));

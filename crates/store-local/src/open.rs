@@ -73,7 +73,8 @@ fn exists(disk: &Arc<dyn Disk>, dir: &Path, file: &str) -> Result<bool, OpenErro
     Ok(names.iter().any(|name| name == file))
 }
 
-fn of_log(dir: &Path, error: log::OpenError<ReplayError>) -> OpenError {
+/// The same, told of the store in `dir`.
+pub(crate) fn of_log(dir: &Path, error: log::OpenError<ReplayError>) -> OpenError {
     let dir = dir.to_owned();
     match error {
         log::OpenError::Frame { source, .. } => of_replay(&dir, source),
