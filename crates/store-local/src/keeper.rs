@@ -3,6 +3,7 @@
 //!
 //! The log covers every step: whoever is cut off in the middle does it again. See `thread` for when it runs.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use escrow_txn::{Gid, Timestamp};
 use crate::archive::Purgeable;
 use crate::core::Core;
 use crate::database::Failure;
+use crate::log;
 use crate::spill::Released;
 
 /// Transactions for which the table is kept locked at once.
@@ -26,6 +28,8 @@ pub(crate) type MayRemove = Box<dyn Fn() -> Option<Box<dyn Send>> + Send>;
 pub(crate) struct Keeper {
     core: Arc<Core>,
     may_remove: MayRemove,
+    /// Transactions that are archived at once: few while the disk is full, because a piece needs room before it makes any.
+    archive_batch: Cell<usize>,
 }
 
 /// Why a step could not be made.
@@ -44,7 +48,7 @@ impl KeeperError {
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
             Self::Database(failure) => matches!(failure, Failure::Failed(_)),
-            Self::Log(error) => error.kind() != io::ErrorKind::StorageFull,
+            Self::Log(error) => !log::is_full(error),
             Self::Read(_) => false,
         }
     }
@@ -52,7 +56,8 @@ impl KeeperError {
 
 impl Keeper {
     pub(crate) fn new(core: Arc<Core>, may_remove: MayRemove) -> Self {
-        Self { core, may_remove }
+        let archive_batch = Cell::new(core.tuning.archive_batch);
+        Self { core, may_remove, archive_batch }
     }
 
     /// Makes one round: a piece of every kind of work. Whether there is more to do at once.
@@ -82,7 +87,7 @@ impl Keeper {
         let core = &self.core;
         let (rows, backlog) = {
             let table = core.table();
-            (table.finished(core.tuning.archive_batch), table.backlog())
+            (table.finished(self.archive_batch.get()), table.backlog())
         };
         core.backlog_full.store(backlog > core.tuning.backlog_max, Relaxed);
         if rows.is_empty() {
@@ -95,7 +100,12 @@ impl Keeper {
                 new.push(Arc::clone(row));
             }
         }
-        core.archive.insert(&new, now)?;
+        let inserted = core.archive.insert(&new, now);
+        self.archive_batch.set(match &inserted {
+            Err(Failure::Full(_)) => (rows.len() / 4).max(1),
+            _ => core.tuning.archive_batch,
+        });
+        inserted?;
         // Only then: whoever looks here first and there second finds it in one of the two.
         let spilled: Vec<Gid> =
             rows.iter().filter(|row| core.spill.may_hold(&row.gid)).map(|row| row.gid.clone()).collect();

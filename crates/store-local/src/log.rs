@@ -23,7 +23,7 @@ mod writing;
 
 pub(crate) use check::{Finding, Report, check};
 pub(crate) use copy::copy_running;
-pub(crate) use error::{AppendError, Damage, LogError, OpenError, Place};
+pub(crate) use error::{AppendError, Damage, LogError, OpenError, Place, is_full};
 pub(crate) use frame::BODY_BYTES_MAX;
 pub(crate) use segments::Segments;
 

@@ -116,11 +116,7 @@ pub(crate) enum AppendError {
 impl AppendError {
     /// For an operation that has changed nothing if it found no space.
     pub(super) fn of_write(error: io::Error) -> Self {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        match error.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error),
-            _ => Self::Failed(error),
-        }
+        if is_full(&error) { Self::Full(error) } else { Self::Failed(error) }
     }
 
     pub(super) fn into_io(self) -> io::Error {
@@ -129,4 +125,10 @@ impl AppendError {
             Self::TooLarge { .. } => io::Error::other(self),
         }
     }
+}
+
+/// Whether a write found no room: it can be tried again once there is some.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::error::is_full;
 use super::files::{Listing, log_dir, segment_path, spare_path};
 use super::frame::{Home, PAGE_BYTES};
 use super::writing::{put_in_place, zeroed};
@@ -93,8 +94,8 @@ impl Segments {
             (spare, self.wanted_after(state.capacity))
         };
         let path = spare_path(&self.dir, spare);
-        let (temporary, syncs) = zeroed(&*self.disk, &path, bytes)?;
-        self.count_syncs(syncs + 1);
+        let (temporary, bytes) = self.zeroed(&path, bytes, 0)?;
+        self.count_syncs(1);
         put_in_place(&*self.disk, &temporary, &path)?;
         self.state().spares.insert(spare, bytes);
         Ok(true)
@@ -198,11 +199,7 @@ impl Segments {
         let spare = self.take_spare(least_for(frame));
         let (from, capacity) = match spare {
             Some((spare, capacity)) => (spare_path(&self.dir, spare), capacity),
-            None => {
-                let (temporary, syncs) = zeroed(&*self.disk, &path, bytes).map_err(AppendError::of_write)?;
-                self.count_syncs(syncs);
-                (temporary, bytes)
-            }
+            None => self.zeroed(&path, bytes, least_for(frame)).map_err(AppendError::of_write)?,
         };
         if let Err(error) = self.disk.rename(&from, &path) {
             self.state().spares.extend(spare);
@@ -215,6 +212,18 @@ impl Segments {
         self.sync_dir().map_err(AppendError::Failed)?;
         let file = self.disk.open(&path).map_err(AppendError::Failed)?;
         Ok(Blank { file, capacity })
+    }
+
+    /// A zeroed file beside `path`, and its size: `bytes`, or if the disk has no room for it, the least that will do.
+    fn zeroed(&self, path: &Path, bytes: u64, least: u64) -> io::Result<(PathBuf, u64)> {
+        let least = least.max(self.tuning.segment_min).min(bytes);
+        let made = match zeroed(&*self.disk, path, bytes) {
+            Err(error) if is_full(&error) && least < bytes => (zeroed(&*self.disk, path, least), least),
+            made => (made, bytes),
+        };
+        let (temporary, syncs) = made.0?;
+        self.count_syncs(syncs);
+        Ok((temporary, made.1))
     }
 
     /// Removes files that were being made when a process ended.

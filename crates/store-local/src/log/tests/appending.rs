@@ -260,6 +260,24 @@ fn stopping_again_tells_what_is_needed_now() {
 }
 
 #[test]
+fn on_a_full_disk_a_small_segment_does() {
+    let disk = SimDisk::new(1);
+    let growing = Tuning { segment_min: 8 * 1024, segment_max: 1024 * 1024 };
+    let mut log = Log::create(Arc::new(disk.clone()), dir(), STORE, growing, &body(0, 8)).unwrap();
+    let mut numbers = 1..;
+    let mut append_until = |log: &mut Log, segment: u64| {
+        while log.current() < SegmentNo(segment) {
+            log.append(&body(numbers.next().unwrap(), 2_000), SegmentNo::FIRST).unwrap();
+        }
+    };
+    append_until(&mut log, 4);
+    // The next should have 128 KiB.
+    disk.set_capacity(Some(disk.used() + 10_000));
+    append_until(&mut log, 5);
+    assert_eq!(disk.read(path(5)).unwrap().len(), 8 * 1024);
+}
+
+#[test]
 fn short_reads_change_nothing() {
     let disk = SimDisk::new(1);
     let mut log = create(&disk);
