@@ -8,6 +8,8 @@ mod tx;
 
 mod store;
 
+mod backup;
+
 mod demo;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     Demo(demo::Args),
     Tx(tx::Args),
     Store(store::Args),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 #[tokio::main]
@@ -37,6 +41,8 @@ async fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::Tx(args) => tx::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
     };
     result.unwrap_or_else(|error| {
         match serve::error_code(&error) {

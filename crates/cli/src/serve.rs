@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use escrow_server::config::{ConfigError, ConfigFile, LogConfig, LogFormat, RawConfig, Sources};
-use escrow_server::stores::CopyError;
+use escrow_server::stores::{BackupError, CopyError, OpenStoreError};
 use escrow_server::{Config, ServeError, Server, StartError};
 use futures_util::future::OptionFuture;
 use tokio::sync::oneshot;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Keep everything in this directory.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// Keep transactions in this store instead: sqlite:FILE or local:DIR.
+    /// Keep transactions in this store instead: local:DIR or sqlite:FILE.
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
     /// Read settings from this file instead of ./escrow.toml.
@@ -79,13 +79,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The stable code of what kept a coordinator from starting or ended it, or kept a store from being copied; `docs/errors/` has a page for each.
+/// The stable code of what kept a coordinator from starting or ended it, or kept a command from working on a store;
+/// `docs/errors/` has a page for each.
 pub(crate) fn error_code(error: &anyhow::Error) -> Option<&'static str> {
     let of_config = error.downcast_ref().map(ConfigError::code);
     let of_start = || error.downcast_ref().map(StartError::code);
     let of_end = || error.downcast_ref().map(ServeError::code);
     let of_copy = || error.downcast_ref().map(CopyError::code);
-    of_config.or_else(of_start).or_else(of_end).or_else(of_copy)
+    let of_store = || error.downcast_ref().map(OpenStoreError::code);
+    let of_backup = || error.downcast_ref().map(BackupError::code);
+    of_config.or_else(of_start).or_else(of_end).or_else(of_copy).or_else(of_store).or_else(of_backup)
 }
 
 fn sources(args: &Args) -> anyhow::Result<Sources> {

@@ -62,15 +62,20 @@ codes! {
     INVALID_CONFIG = "invalid_config";
     STORE_LOCKED = "store_locked";
     STORE_NEWER = "store_newer";
+    STORE_DAMAGED = "store_damaged";
+    STORE_GONE = "store_gone";
     NOT_A_STORE = "not_a_store";
     STORE_UNUSABLE = "store_unusable";
     OTHER_STORE = "other_store";
     CANNOT_LISTEN = "cannot_listen";
     STORE_FAILED = "store_failed";
 
-    // Why a store is not copied, or not whole.
+    // Why a store is not copied, backed up or restored, or not whole.
     COPY_REFUSED = "copy_refused";
     COPY_INCOMPLETE = "copy_incomplete";
+    NOT_EMPTY = "not_empty";
+    NOT_A_BACKUP = "not_a_backup";
+    BACKUP_INCOMPLETE = "backup_incomplete";
 }
 
 impl Code {

@@ -82,7 +82,7 @@ impl StartError {
     /// A name for this kind of error that does not change.
     pub fn code(&self) -> &'static str {
         let code = match self {
-            Self::Store { source, .. } => source.code(),
+            Self::Store { source, .. } => source.stable(),
             Self::Epoch { .. } => Code::STORE_UNUSABLE,
             Self::Listen { .. } => Code::CANNOT_LISTEN,
         };

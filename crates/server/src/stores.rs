@@ -12,17 +12,19 @@ use escrow_store_sqlite::SqliteStore;
 use crate::codes::Code;
 
 mod copy;
+mod embedded;
+mod mark;
 
 pub use copy::{CopyError, CopyStep, Tally, copy};
+pub use embedded::{BackupError, backup, check, repair, restore};
+pub use escrow_store_local::{Backup, Checked, Contents, Finding, Repaired};
 
-/// The database of a coordinator that keeps its transactions in SQLite in its data directory.
+/// The database of a coordinator that keeps its transactions in SQLite in its data directory, as all once did.
 const DATABASE: &str = "escrow.db";
 /// The file that every embedded store has in its directory.
 const IDENTITY: &str = "escrow.id";
-
-/// Whether a coordinator that names no store gets the embedded one. The one place to switch: with `true`, a data directory
-/// from before is refused instead of passed over, see [`open_default`].
-const EMBEDDED_BY_DEFAULT: bool = false;
+/// Its lock, which is not empty once there has been a store.
+const EMBEDDED_LOCK: &str = "store.lock";
 
 /// A store, as settings and commands name it: `sqlite:FILE` or `local:DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl StoreChoice {
 
     /// The store of a coordinator that names none.
     pub(crate) fn default_in(data: &Path) -> Self {
-        if EMBEDDED_BY_DEFAULT { Self::Local(data.to_owned()) } else { Self::Sqlite(data.join(DATABASE)) }
+        Self::Local(data.to_owned())
     }
 }
 
@@ -107,33 +109,79 @@ pub enum OpenStoreError {
         /// The data directory.
         data: PathBuf,
     },
+    /// A copy into this store has not come to its end.
+    #[error("a copy into {store} was broken off: it holds a part of what it should; copy again, which begins anew")]
+    PartOfACopy {
+        /// The copy.
+        store: StoreChoice,
+    },
 }
 
 impl OpenStoreError {
-    pub(crate) fn code(&self) -> Code {
-        use escrow_store_local::OpenError as OfLocal;
-        use escrow_store_sqlite::OpenError as OfSqlite;
+    /// A name for this kind of error that does not change.
+    pub fn code(&self) -> &'static str {
+        self.stable().as_str()
+    }
+
+    pub(crate) fn stable(&self) -> Code {
         match self {
-            Self::Sqlite(OfSqlite::Locked { .. }) | Self::Local(OfLocal::Locked { .. }) => Code::STORE_LOCKED,
-            Self::Sqlite(OfSqlite::NewerSchema { .. }) | Self::Local(OfLocal::Newer { .. }) => Code::STORE_NEWER,
-            Self::Sqlite(OfSqlite::NotAStore { .. }) | Self::Local(OfLocal::NotAStore { .. }) => Code::NOT_A_STORE,
-            Self::Sqlite(_) | Self::Local(_) => Code::STORE_UNUSABLE,
+            Self::Sqlite(error) => of_sqlite(error),
+            Self::Local(error) => of_local(error),
             Self::OtherStore { .. } => Code::OTHER_STORE,
+            Self::PartOfACopy { .. } => Code::COPY_INCOMPLETE,
         }
+    }
+}
+
+fn of_sqlite(error: &escrow_store_sqlite::OpenError) -> Code {
+    use escrow_store_sqlite::OpenError;
+    match error {
+        OpenError::Locked { .. } => Code::STORE_LOCKED,
+        OpenError::NewerSchema { .. } => Code::STORE_NEWER,
+        OpenError::NotAStore { .. } => Code::NOT_A_STORE,
+        OpenError::DatabaseGone { .. } => Code::STORE_GONE,
+        OpenError::LogDamaged { .. } => Code::STORE_DAMAGED,
+        _ => Code::STORE_UNUSABLE,
+    }
+}
+
+fn of_local(error: &escrow_store_local::OpenError) -> Code {
+    use escrow_store_local::OpenError;
+    match error {
+        OpenError::Locked { .. } => Code::STORE_LOCKED,
+        OpenError::Newer { .. } => Code::STORE_NEWER,
+        OpenError::NotAStore { .. } | OpenError::IsBackup { .. } => Code::NOT_A_STORE,
+        OpenError::Gone { .. } => Code::STORE_GONE,
+        OpenError::Damaged { .. } => Code::STORE_DAMAGED,
+        OpenError::NotEmpty { .. } => Code::NOT_EMPTY,
+        _ => Code::STORE_UNUSABLE,
     }
 }
 
 /// Opens a store, and makes it if it is not there.
 pub(crate) async fn open(choice: &StoreChoice, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>, OpenStoreError> {
+    if mark::is_on(choice) {
+        return Err(OpenStoreError::PartOfACopy { store: choice.clone() });
+    }
+    open_any(choice, clock).await
+}
+
+/// Opens a store, though it may hold a part of a copy.
+async fn open_any(choice: &StoreChoice, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>, OpenStoreError> {
     let choice = choice.clone();
-    // Opening reads and syncs files, and must not hold up the runtime's threads.
-    let opened = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Backend>, OpenStoreError> {
+    blocking(move || -> Result<Arc<dyn Backend>, OpenStoreError> {
         match choice {
             StoreChoice::Sqlite(file) => Ok(Arc::new(SqliteStore::open(&file, clock)?)),
             StoreChoice::Local(dir) => Ok(Arc::new(LocalStore::open(&dir, clock)?)),
         }
-    });
-    opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    })
+    .await
+}
+
+/// What reads and syncs files must not hold up the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Opens the store of a coordinator that names none. One that has its transactions in SQLite in the same directory is told so:
@@ -146,11 +194,13 @@ pub(crate) async fn open_default(data: &Path, clock: Arc<dyn Clock>) -> Result<A
     open(&choice, clock).await
 }
 
-/// Refuses a directory with a SQLite store and without an embedded one.
+/// Refuses a directory with a SQLite store and without an embedded one. Where an embedded one has been, the SQLite store is
+/// what it was copied from, and not to be gone on with.
 fn refuse_other_store(data: &Path) -> Result<(), OpenStoreError> {
     let database = data.join(DATABASE);
     let has_sqlite = database.exists() && database.with_extension("lock").exists();
-    if has_sqlite && !StoreChoice::Local(data.to_owned()).exists() {
+    let had_embedded = data.join(EMBEDDED_LOCK).metadata().is_ok_and(|found| found.len() > 0);
+    if has_sqlite && !had_embedded && !StoreChoice::Local(data.to_owned()).exists() {
         return Err(OpenStoreError::OtherStore { database, data: data.to_owned() });
     }
     Ok(())
@@ -185,11 +235,13 @@ mod tests {
         let sqlite = StoreChoice::Sqlite(data.join("escrow.db"));
         drop(open(&sqlite, Arc::new(SystemClock)).await.unwrap());
         let refused = refuse_other_store(data).unwrap_err();
-        assert_eq!(refused.code().as_str(), "other_store");
+        assert_eq!(refused.code(), "other_store");
         let (message, data_shown) = (refused.to_string(), data.display());
         assert!(message.contains(&format!("--store {sqlite}, or ")), "{message}");
         assert!(message.ends_with(&format!("escrow store copy {sqlite} local:{data_shown}")), "{message}");
-        std::fs::write(data.join(IDENTITY), "").unwrap();
+        std::fs::write(data.join("store.lock"), "").unwrap();
+        refuse_other_store(data).unwrap_err();
+        std::fs::write(data.join("store.lock"), "there has been an embedded store").unwrap();
         refuse_other_store(data).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 mod coordinator;
 mod demo;
 mod dtmcli;
+mod escrow;
 mod kill;
 mod serve;
 mod store;

@@ -74,7 +74,7 @@ fn it_says_where_it_is_and_a_signal_stops_it_in_good_order() {
         let running = Running::start(&mut serve(home.path(), &["--listen", "127.0.0.1:0"]));
         assert!(running.get("/api/ping").ends_with(r#"{"msg":"pong"}"#));
         assert_eq!(Path::new(&running.data), home.path().canonicalize().unwrap().join("escrow-data"));
-        assert!(home.path().join("escrow-data/escrow.db").exists());
+        assert!(home.path().join("escrow-data/escrow.id").exists());
         running.signal(signal);
         let (code, log) = running.end();
         assert_eq!(code, Some(0), "{log}");
@@ -106,7 +106,7 @@ fn a_second_one_on_the_same_directory_is_told_that_there_is_a_first() {
     let second = run(home.path(), &["--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
     let error = text(&second.stderr);
-    assert!(error.contains("error: the store sqlite:./escrow-data/escrow.db cannot be used"), "{error}");
+    assert!(error.contains("error: the store local:./escrow-data cannot be used"), "{error}");
     assert!(error.contains("open already") && error.ends_with(" [store_locked]\n"), "{error}");
     assert!(first.get("/api/ping").ends_with("}"));
 }
@@ -114,12 +114,17 @@ fn a_second_one_on_the_same_directory_is_told_that_there_is_a_first() {
 #[test]
 fn a_store_that_is_named_is_used_instead_of_the_data_directory() {
     let home = tempfile::tempdir().unwrap();
-    let flags = ["--listen", "127.0.0.1:0", "--exit-on-stdin-close", "--store", "sqlite:kept/other.db"];
-    let mut running = Running::start(serve(home.path(), &flags).stdin(Stdio::piped()));
-    assert_eq!(Path::new(&running.data), home.path().canonicalize().unwrap().join("kept/other.db"));
-    assert!(home.path().join("kept/other.lock").exists() && !home.path().join("escrow-data").exists());
-    drop(running.child.stdin.take());
-    assert_eq!(running.end().0, Some(0));
+    for (store, place, lock) in [
+        ("sqlite:kept/other.db", "kept/other.db", "kept/other.lock"),
+        ("local:embedded", "embedded", "embedded/store.lock"),
+    ] {
+        let flags = ["--listen", "127.0.0.1:0", "--exit-on-stdin-close", "--store", store];
+        let mut running = Running::start(serve(home.path(), &flags).stdin(Stdio::piped()));
+        assert_eq!(Path::new(&running.data), home.path().canonicalize().unwrap().join(place));
+        assert!(home.path().join(lock).exists() && !home.path().join("escrow-data").exists());
+        drop(running.child.stdin.take());
+        assert_eq!(running.end().0, Some(0));
+    }
     let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
     let refused = command.env("ESCROW_STORE", "postgres:x").output().unwrap();
     let error =
@@ -183,5 +188,8 @@ fn a_json_log_has_one_object_on_every_line() {
 fn without_a_command_the_help_is_shown() {
     let shown = Command::new(env!("CARGO_BIN_EXE_escrow")).output().unwrap();
     let help = text(&shown.stdout) + &text(&shown.stderr);
-    assert!(["serve", "demo", "tx"].iter().all(|command| help.contains(command)), "{help}");
+    assert!(
+        ["serve", "demo", "tx", "store", "backup", "restore"].iter().all(|command| help.contains(command)),
+        "{help}"
+    );
 }

@@ -1,11 +1,12 @@
 //! Carries everything from one store over into another one, while no coordinator runs on either.
 
+use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use escrow_store::{Backend, Clock, StoreError, StoredTxn, SystemClock};
 
-use super::{OpenStoreError, StoreChoice, open};
+use super::{OpenStoreError, StoreChoice, mark, open, open_any};
 use crate::codes::Code;
 
 /// Transactions that are carried over at once.
@@ -70,8 +71,17 @@ pub enum CopyError {
         /// How many.
         held: u64,
     },
+    /// It cannot be said where the copy goes that it is one.
+    #[error("the store {store} cannot be marked as a copy under way, or as a whole one")]
+    Mark {
+        /// The copy.
+        store: StoreChoice,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A store failed in the middle.
-    #[error("the copy broke off: {to} holds a part of it, remove it and begin again")]
+    #[error("the copy broke off: {to} holds a part of it; copy again, which begins anew")]
     BrokenOff {
         /// The copy.
         to: StoreChoice,
@@ -80,7 +90,7 @@ pub enum CopyError {
         source: StoreError,
     },
     /// What was written is not what was read.
-    #[error("{to} does not hold what was copied ({found:?} instead of {copied:?}): do not use it")]
+    #[error("{to} does not hold what was copied ({found:?} instead of {copied:?}): remove it, and copy into a new one")]
     Differs {
         /// The copy.
         to: StoreChoice,
@@ -95,9 +105,9 @@ impl CopyError {
     /// A name for this kind of error that does not change.
     pub fn code(&self) -> &'static str {
         let code = match self {
-            Self::Open { source, .. } => source.code(),
+            Self::Open { source, .. } => source.stable(),
             Self::NoSource { .. } | Self::NotEmpty { .. } | Self::Held { .. } => Code::COPY_REFUSED,
-            Self::BrokenOff { .. } | Self::Differs { .. } => Code::COPY_INCOMPLETE,
+            Self::Mark { .. } | Self::BrokenOff { .. } | Self::Differs { .. } => Code::COPY_INCOMPLETE,
         };
         code.as_str()
     }
@@ -114,7 +124,8 @@ impl Tally {
 }
 
 /// Copies everything from one store into another one that is new or empty, then reads the copy and compares the counts.
-/// `progress` hears how far either has come. The stores' locks keep coordinators out meanwhile.
+/// `progress` hears how far either has come. The stores' locks keep coordinators out meanwhile, and until the copy is known to
+/// be whole, a mark does; one that was broken off before is begun anew.
 ///
 /// # Errors
 /// [`CopyError`]. The first store is never changed.
@@ -131,11 +142,8 @@ pub async fn copy(
     if held > 0 {
         return Err(CopyError::Held { store: from.clone(), held });
     }
-    let target = opened(to).await?;
+    let target = open_target(to).await?;
     let broken_off = |source| CopyError::BrokenOff { to: to.clone(), source };
-    if !is_empty(&*target).await.map_err(broken_off)? {
-        return Err(CopyError::NotEmpty { store: to.clone() });
-    }
     let report = |tally: &Tally| progress(CopyStep::Copying, tally);
     let copied = carry_over(&*source, &*target, report).await.map_err(broken_off)?;
     let report = |tally: &Tally| progress(CopyStep::Checking, tally);
@@ -143,7 +151,29 @@ pub async fn copy(
     if found != copied {
         return Err(CopyError::Differs { to: to.clone(), copied, found });
     }
+    mark::take_off(to).map_err(|source| CopyError::Mark { store: to.clone(), source })?;
     Ok(copied)
+}
+
+/// Opens the store that a copy goes into, marked. A new one is marked before it is made, one that is there only once it has
+/// been seen to be empty.
+async fn open_target(to: &StoreChoice) -> Result<Arc<dyn Backend>, CopyError> {
+    let of_mark = |source| CopyError::Mark { store: to.clone(), source };
+    if mark::is_on(to) || !to.exists() {
+        let was_marked = mark::put_on(to).map_err(of_mark)?;
+        let opened = open_any(to, Arc::new(SystemClock)).await;
+        if opened.is_err() && !was_marked {
+            mark::take_off(to).map_err(of_mark)?;
+        }
+        return opened.map_err(|source| CopyError::Open { store: to.clone(), source });
+    }
+    let target = opened(to).await?;
+    let broken_off = |source| CopyError::BrokenOff { to: to.clone(), source };
+    if !is_empty(&*target).await.map_err(broken_off)? {
+        return Err(CopyError::NotEmpty { store: to.clone() });
+    }
+    mark::put_on(to).map_err(of_mark)?;
+    Ok(target)
 }
 
 async fn opened(store: &StoreChoice) -> Result<Arc<dyn Backend>, CopyError> {

@@ -101,3 +101,37 @@ async fn a_store_is_carried_over_into_one_of_another_kind_and_back() {
     let (one, other) = (opened(&from).await.unwrap(), opened(&back).await.unwrap());
     assert_eq!(other.export(None, CHUNK).await.unwrap(), one.export(None, CHUNK).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_is_no_store_until_it_is_made_anew() {
+    for kind in ["sqlite", "local"] {
+        let dir = tempfile::tempdir().unwrap();
+        let from = sqlite(&dir, "escrow.db");
+        let to = if kind == "local" { StoreChoice::Local(dir.path().to_owned()) } else { sqlite(&dir, "to.db") };
+        filled(&from).await;
+        let target = open_target(&to).await.unwrap();
+        target.import(opened(&from).await.unwrap().export(None, CHUNK).await.unwrap()).await.unwrap();
+        drop(target);
+        let refused = open(&to, Arc::new(SystemClock)).await.unwrap_err();
+        assert_eq!(refused.code(), "copy_incomplete");
+        assert_eq!(refusal(&to, &sqlite(&dir, "other.db")).await.0, "copy_incomplete");
+        let copied = copy(&from, &to, |_, _| {}).await.unwrap();
+        let (one, other) = (opened(&from).await.unwrap(), opened(&to).await.unwrap());
+        assert_eq!(count(&*other, |_| {}).await.unwrap(), copied);
+        assert_eq!(other.export(None, CHUNK).await.unwrap(), one.export(None, CHUNK).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_refused_to_be_copied_into_can_be_opened_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (sqlite(&dir, "from.db"), sqlite(&dir, "to.db"));
+    filled(&from).await;
+    filled(&to).await;
+    assert_eq!(refusal(&from, &to).await.0, "copy_refused");
+    opened(&to).await.unwrap();
+    std::fs::create_dir(dir.path().join("dir.db")).unwrap();
+    let unusable = StoreChoice::Sqlite(dir.path().join("dir.db"));
+    assert_eq!(refusal(&from, &unusable).await.0, "store_unusable");
+    assert!(!mark::is_on(&unusable));
+}
