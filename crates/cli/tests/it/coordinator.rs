@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Coordinator {
     child: Child,
     pub(crate) address: String,
+    store: Vec<String>,
 }
 
 impl Coordinator {
@@ -30,15 +31,15 @@ impl Coordinator {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = |before: &str| lines.next().unwrap().unwrap().strip_prefix(before).unwrap().to_owned();
         let (address, _data) = (next("listening on http://"), next("data in "));
-        Self { child, address }
+        Self { child, address, store: store.iter().map(|&flag| flag.to_owned()).collect() }
     }
 
-    /// SIGKILL, and another process on the same data and port. How long until that one serves.
+    /// SIGKILL, and another process on the same store and port. How long until that one serves.
     pub(crate) fn kill_and_restart(self, home: &Path) -> (Self, Duration) {
-        let address = self.address.clone();
+        let (address, store) = (self.address.clone(), self.store.clone());
         drop(self);
         let killed_at = Instant::now();
-        let next = Self::start(home, &address);
+        let next = Self::start_on(home, &address, &store.iter().map(String::as_str).collect::<Vec<_>>());
         (next, killed_at.elapsed())
     }
 }

@@ -1,7 +1,8 @@
 //! A real `escrow serve` under load, killed with SIGKILL and started again, over and over.
 //!
 //! Whatever was acknowledged must still be there, and every transaction must end as its participants' books say.
-//! `ESCROW_TEST_KILL_CYCLES` sets how often (3 unless set).
+//! What was acknowledged is remembered here, in a process that is not killed. `ESCROW_TEST_KILL_CYCLES` sets how often the
+//! embedded store is hit (20 unless set).
 
 #![allow(clippy::print_stdout)] // The figures go into notes.
 
@@ -24,10 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_kill() {
-    let cycles = std::env::var("ESCROW_TEST_KILL_CYCLES").map_or(3, |n| n.parse().unwrap());
+    let cycles = std::env::var("ESCROW_TEST_KILL_CYCLES").map_or(20, |n| n.parse().unwrap());
+    survives("local:data", cycles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_every_kill_on_sqlite_too() {
+    survives("sqlite:data/escrow.db", 3).await;
+}
+
+async fn survives(store: &str, cycles: u64) {
     let home = tempfile::tempdir().unwrap();
     let participant = Participant::start().await;
-    let mut coordinator = Coordinator::start(home.path(), "127.0.0.1:0");
+    let mut coordinator = Coordinator::start_on(home.path(), "127.0.0.1:0", &["--store", store]);
     let load = Arc::new(Load::new(coordinator.address.clone(), participant.address));
     let clients: Vec<_> = (0..CLIENTS).map(|client| tokio::spawn(Arc::clone(&load).run(client))).collect();
 
@@ -48,7 +58,7 @@ async fn what_was_acknowledged_survives_every_kill() {
     let verdict = load.verdict(&participant, PATIENCE).await;
     recoveries.sort_unstable();
     println!(
-        "{cycles} kills, {} acknowledged, {} lost, {} contradictory; serving again after {:?} (median), {:?} (longest)",
+        "{store}: {cycles} kills, {} acknowledged, {} lost, {} contradictory; serving again after {:?} (median), {:?} (longest)",
         load.acknowledged(),
         verdict.lost.len(),
         verdict.contradictory.len(),
