@@ -54,14 +54,14 @@ pub(crate) enum Request {
     Create {
         new: Arc<StoredTxn>,
         record: Bytes,
-        /// It was looked for outside of the table and not found while [`Table::moves`] stood there.
-        absent_at: Option<u64>,
+        /// It was looked for outside of the table and not found, after this [`crate::moves::Moves::mark`].
+        absent_since: Option<u64>,
     },
     /// Changes a transaction.
     Commit {
         change: Arc<EncodedChange>,
         record: Bytes,
-        /// It was looked for outside of the table while [`Table::moves`] stood there: what was found.
+        /// What was found outside of the table, after this [`crate::moves::Moves::mark`].
         elsewhere: Option<(Option<Arc<StoredTxn>>, u64)>,
     },
     /// Writes a setting, or removes it (`None`).
@@ -183,16 +183,15 @@ impl Core {
 
     fn judge(&self, table: &Table, effects: &mut Effects, body: &mut Vec<u8>, request: &Request) -> Outcome {
         match request {
-            Request::Create { new, record, absent_at } => {
+            Request::Create { new, record, absent_since } => {
                 if let Some(stands) = effects.txns.get(&new.gid).or_else(|| table.get(&new.gid)) {
                     return Outcome::Exists(Arc::clone(stands));
                 }
                 if self.is_full() {
                     return Outcome::Busy;
                 }
-                if *absent_at != Some(table.moves())
-                    && (self.spill.may_hold(&new.gid) || self.archive.may_hold(&new.gid))
-                {
+                let is_absent = absent_since.is_some_and(|mark| !table.moves.has_left_since(&new.gid, mark));
+                if !is_absent && (self.spill.may_hold(&new.gid) || self.archive.may_hold(&new.gid)) {
                     return Outcome::LookElsewhere;
                 }
                 body.extend_from_slice(record);
@@ -203,7 +202,7 @@ impl Core {
                 let here = effects.txns.get(&change.gid).or_else(|| table.get(&change.gid));
                 let stands = match (here, elsewhere) {
                     (Some(here), _) => Some(here),
-                    (None, Some((found, moves))) if *moves == table.moves() => found.as_ref(),
+                    (None, Some((found, mark))) if !table.moves.has_left_since(&change.gid, *mark) => found.as_ref(),
                     (None, _) if self.spill.may_hold(&change.gid) || self.archive.may_hold(&change.gid) => {
                         return Outcome::LookElsewhere;
                     }

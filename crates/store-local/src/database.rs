@@ -274,6 +274,13 @@ impl Database {
         failure
     }
 
+    /// Ends the connections that read; the next read connects anew.
+    #[cfg(test)]
+    pub(crate) fn disconnect(&self) {
+        *lock(&self.look_ups) = None;
+        *lock(&self.lists) = None;
+    }
+
     fn writer(&self) -> MutexGuard<'_, Connection> {
         lock(&self.writer)
     }

@@ -21,11 +21,14 @@ mod disk;
 mod error;
 mod files;
 mod filter;
+mod find;
 mod finding;
 mod identity;
 mod keeper;
 mod list;
+mod listing;
 mod log;
+mod moves;
 mod open;
 mod reads;
 mod rebuild;
@@ -47,7 +50,6 @@ pub use error::OpenError;
 pub use rebuild::Contents;
 pub use replay::ReplayError;
 pub use store::LocalStore;
-mod listing;
 
 #[cfg(test)]
 mod tests;

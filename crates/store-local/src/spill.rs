@@ -200,6 +200,12 @@ impl Spill {
         *self.info_mut()
     }
 
+    /// See [`Database::disconnect`].
+    #[cfg(test)]
+    pub(crate) fn disconnect(&self) {
+        self.database.disconnect();
+    }
+
     /// Syncs since it was opened.
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Relaxed)

@@ -17,6 +17,7 @@ use crate::core::{Core, Outcome, Request};
 use crate::disk::{Disk, RealDisk};
 use crate::error::OpenError;
 use crate::files::{self, Files};
+use crate::find::{self, Found};
 use crate::keeper::Keeper;
 use crate::log::Log;
 use crate::reads::Reads;
@@ -93,36 +94,18 @@ impl LocalStore {
         &self.reads
     }
 
-    /// What stands under a gid outside of the table, and where [`crate::table::Table::moves`] stood before it was looked for.
-    async fn elsewhere(&self, gid: &Gid) -> Result<(Option<Elsewhere>, u64), StoreError> {
+    /// See [`find::elsewhere`].
+    async fn elsewhere(&self, gid: &Gid) -> Result<(Option<Found>, u64), StoreError> {
         let (core, gid) = (Arc::clone(&self.core), gid.clone());
-        self.reads
-            .read(move || {
-                let moves = core.table().moves();
-                // In the order in which transactions move.
-                if let Some(spilled) = core.spill.find(&gid)? {
-                    // It may have been archived since, and its row here be about to go.
-                    if let Some(archived) = core.archive.find(&gid, Some(core.purged_before()))? {
-                        return Ok((Some(Elsewhere { txn: Arc::new(archived), held: false }), moves));
-                    }
-                    return Ok((Some(Elsewhere { txn: Arc::new(spilled.txn), held: spilled.held }), moves));
-                }
-                let archived = core.archive.find(&gid, Some(core.purged_before()))?;
-                Ok((archived.map(|txn| Elsewhere { txn: Arc::new(txn), held: false }), moves))
-            })
-            .await
+        self.reads.read(move || find::elsewhere(&core, &gid)).await
     }
 
     /// The transaction, wherever it is.
-    async fn find(&self, gid: &Gid) -> Result<Option<Elsewhere>, StoreError> {
-        let here = self.core.table().get(gid).map(Arc::clone);
-        if let Some(txn) = here {
-            return Ok(Some(Elsewhere { txn, held: false }));
+    async fn find(&self, gid: &Gid) -> Result<Option<Found>, StoreError> {
+        match find::at_once(&self.core, gid) {
+            Some(found) => Ok(found),
+            None => Ok(self.elsewhere(gid).await?.0),
         }
-        if !self.core.spill.may_hold(gid) && !self.core.archive.may_hold(gid) {
-            return Ok(None);
-        }
-        Ok(self.elsewhere(gid).await?.0)
     }
 
     /// Brings timers into memory, if those that are there do not say what is due next.
@@ -138,13 +121,6 @@ impl LocalStore {
             self.keeper.refill().await?;
         }
     }
-}
-
-/// A transaction that does not stand in the table.
-#[derive(Clone, Debug)]
-pub(crate) struct Elsewhere {
-    pub(crate) txn: Arc<StoredTxn>,
-    pub(crate) held: bool,
 }
 
 /// What one call of `claim_due` has claimed; given back if the call does not come to its end.
@@ -187,16 +163,16 @@ impl Store for LocalStore {
     async fn create(&self, txn: NewTxn) -> Result<Created, StoreError> {
         let record = Bytes::from(record::created(&txn));
         let new = Arc::new(StoredTxn::from(txn));
-        let mut absent_at = None;
+        let mut absent_since = None;
         loop {
-            let request = Request::Create { new: Arc::clone(&new), record: record.clone(), absent_at };
+            let request = Request::Create { new: Arc::clone(&new), record: record.clone(), absent_since };
             match self.writer.write(Room::OrBusy, request).await? {
                 Outcome::Created => return Ok(Created::New(Version::FIRST)),
                 Outcome::Exists(stands) => return Ok(Created::Exists(Box::new(stands.decode()?))),
                 Outcome::Busy => return Err(StoreError::Busy),
                 Outcome::LookElsewhere => match self.elsewhere(&new.gid).await? {
                     (Some(stands), _) => return Ok(Created::Exists(Box::new(stands.txn.decode()?))),
-                    (None, moves) => absent_at = Some(moves),
+                    (None, mark) => absent_since = Some(mark),
                 },
                 other => return Err(unexpected(&other)),
             }
@@ -217,8 +193,8 @@ impl Store for LocalStore {
                 Outcome::Committed(version) => return Ok(version),
                 Outcome::Conflict(current) => return Err(CommitError::Conflict { current }),
                 Outcome::LookElsewhere => {
-                    let (found, moves) = self.elsewhere(&change.gid).await?;
-                    elsewhere = Some((found.map(|found| found.txn), moves));
+                    let (found, mark) = self.elsewhere(&change.gid).await?;
+                    elsewhere = Some((found.map(|found| found.txn), mark));
                 }
                 other => return Err(unexpected(&other).into()),
             }

@@ -17,6 +17,7 @@ use escrow_store::{Cursor, ListQuery, Schedule, StoredTxn, TxnSummary, Version};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::log::SegmentNo;
+use crate::moves::Moves;
 use crate::record::SettingKey;
 use crate::spill::SavedSetting;
 
@@ -63,8 +64,7 @@ pub(crate) struct Table {
     needed: BTreeMap<SegmentNo, Needed>,
     /// To be archived, in the order in which they became final.
     finished: VecDeque<Gid>,
-    /// How often transactions were dropped from here because they stand elsewhere now.
-    moves: u64,
+    pub(crate) moves: Moves,
     pub(crate) schedule: Schedule,
     pub(crate) far: Far,
 }
@@ -235,12 +235,6 @@ impl Table {
         self.needed.first_key_value().map_or(current, |(first, _)| (*first).min(current))
     }
 
-    /// How often transactions were dropped because they stand elsewhere now: as long as it stays, what was looked up
-    /// elsewhere and not found is not there.
-    pub(crate) fn moves(&self) -> u64 {
-        self.moves
-    }
-
     /// How many wait to be archived.
     pub(crate) fn backlog(&self) -> usize {
         self.finished.len()
@@ -291,9 +285,9 @@ impl Table {
 
     /// Drops finished transactions that are archived: the first of those that wait for it.
     pub(crate) fn archived(&mut self, count: usize) {
-        self.moves += 1;
         let done: Vec<Gid> = self.finished.drain(..count.min(self.finished.len())).collect();
         for gid in done {
+            self.moves.note(&gid);
             self.remove(&gid);
         }
     }
@@ -321,7 +315,6 @@ impl Table {
     /// Unfinished transactions are saved as they were when `current` was the newest segment. Those that only wait are dropped
     /// from memory.
     pub(crate) fn saved(&mut self, rows: &[Arc<StoredTxn>], current: SegmentNo) {
-        self.moves += 1;
         for row in rows {
             let Some(entry) = self.entries.get_mut(&row.gid) else { continue };
             // What was written since stands in the segment that was the newest then, or in a later one.
@@ -391,6 +384,7 @@ impl Table {
             return;
         }
         let next_run_at = head.next_run_at;
+        self.moves.note(gid);
         self.remove(gid);
         let is_near = |at: Timestamp| self.far.horizon.as_ref().is_some_and(|(horizon, _)| at <= *horizon);
         // A near timer stays, without its transaction.

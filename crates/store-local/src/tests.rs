@@ -11,7 +11,9 @@ use crate::record;
 use crate::tuning::Tuning;
 use crate::writer::Room;
 
+mod bare;
 mod power;
+mod races;
 
 mod conformance {
     use super::Local;
@@ -115,8 +117,8 @@ impl LocalStore {
         };
         change.progress.truncate(change.progress.len() - 1);
         let record = record::changed(&change).into();
-        let moves = self.core.table().moves();
-        let elsewhere = Some((Some(stands), moves));
+        let mark = self.core.table().moves.mark();
+        let elsewhere = Some((Some(stands), mark));
         let request = Request::Commit { change: Arc::new(change), record, elsewhere };
         assert!(matches!(self.writer().write(Room::OrWait, request).await, Ok(Outcome::Committed(_))));
     }

@@ -69,7 +69,7 @@ impl Spill {
         &self,
         query: &ListQuery,
         limit: usize,
-        skip: &dyn Fn(&Gid) -> bool,
+        skip: &mut dyn FnMut(&Gid) -> bool,
     ) -> Result<Vec<TxnSummary>, StoreError> {
         self.database.read(Turn::List, |connection| {
             listing::page(connection, query, &listing::ALL, None, limit, &mut |gid| Ok(skip(gid)))

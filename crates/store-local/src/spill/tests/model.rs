@@ -125,7 +125,7 @@ fn everything_that_is_read_is_that_of_a_map() {
             let (query, limit) = (random_query(&mut rng), rng.random_range(1..25));
             let skipped = rng.random_range(0..9).to_string();
             let skip = |gid: &Gid| gid.as_str().ends_with(&skipped);
-            let found = spill.list(&query, limit, &skip).unwrap();
+            let found = spill.list(&query, limit, &mut |gid| skip(gid)).unwrap();
             assert_eq!(found, expected(&model, &query, limit, &skip), "seed {seed}: {query:?}");
         }
     }

@@ -34,7 +34,7 @@ impl Asked {
             What::Create { row, record } => Request::Create {
                 new: Arc::clone(row),
                 record: record.clone(),
-                absent_at: self.elsewhere.as_ref().filter(|(found, _)| found.is_none()).map(|(_, moves)| *moves),
+                absent_since: self.elsewhere.as_ref().filter(|(found, _)| found.is_none()).map(|(_, mark)| *mark),
             },
             What::Commit { change, .. } => Request::Commit {
                 change: Arc::clone(change),

@@ -21,7 +21,7 @@ use crate::keeper::{Keeper, KeeperError};
 use crate::log::{AppendError, Log};
 use crate::record::{self, SettingKey};
 use crate::tuning::Tuning;
-use crate::{list, open};
+use crate::{find, list, open};
 
 const DIR: &str = "/store";
 /// Few, so that they meet again in every state.
@@ -369,18 +369,13 @@ impl World {
     fn look_elsewhere(&mut self, ask: &mut Asked) -> bool {
         let gid = gid(&ask.name);
         let core = Arc::clone(&self.life().core);
-        let moves = core.table().moves();
-        let purged_before = Some(core.purged_before());
-        let find = || match core.archive.find(&gid, purged_before)? {
-            Some(archived) => Ok(Some(archived)),
-            None => Ok::<_, escrow_store::StoreError>(core.spill.find(&gid)?.map(|spilled| spilled.txn)),
-        };
-        match find() {
-            Ok(found) => {
+        match find::elsewhere(&core, &gid) {
+            Ok((found, mark)) => {
+                let found = found.map(|found| found.txn);
                 if found.as_ref().is_some_and(|found| !found.head.status.is_final()) {
                     self.counts.revived += 1;
                 }
-                ask.elsewhere = Some((found.map(Arc::new), moves));
+                ask.elsewhere = Some((found, mark));
                 true
             }
             Err(error) => {
