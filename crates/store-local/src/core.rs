@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use escrow_store::{BatchCounters, Clock, EncodedChange, StoredTxn, Version};
+use escrow_store::{BatchCounters, Clock, EncodedChange, Head, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::archive::Archive;
@@ -272,6 +272,11 @@ impl Effects {
         self.order.push(row.gid.clone());
         self.txns.insert(row.gid.clone(), row);
     }
+}
+
+/// Whether a transaction counts as absent, because it became final before everything of that time was purged.
+pub(crate) fn is_purged(head: &Head, purged_before: Timestamp) -> bool {
+    head.status.is_final() && head.finished_at.is_some_and(|at| at < purged_before)
 }
 
 fn purged_key() -> SettingKey {

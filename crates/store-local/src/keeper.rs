@@ -13,7 +13,7 @@ use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::archive::Purgeable;
-use crate::core::Core;
+use crate::core::{Core, is_purged};
 use crate::database::Failure;
 use crate::log;
 use crate::spill::Released;
@@ -96,7 +96,7 @@ impl Keeper {
         // After a restart the log tells of some that were archived before, perhaps into another partition.
         let mut new = Vec::with_capacity(rows.len());
         for row in &rows {
-            if !self.is_archived(row)? {
+            if !is_purged(&row.head, core.purged_before()) && !self.is_archived(row)? {
                 new.push(Arc::clone(row));
             }
         }

@@ -82,6 +82,8 @@ impl Still {
         let (finished, unfinished): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.head.status.is_final());
         for chunk in finished.chunks(CHUNK) {
             self.archive.insert(chunk, now)?;
+            let gids: Vec<Gid> = chunk.iter().map(|row| row.gid.clone()).collect();
+            self.spill.delete(&gids)?;
         }
         for chunk in unfinished.chunks(CHUNK) {
             self.spill.save(chunk, &[])?;
@@ -96,8 +98,9 @@ impl Still {
             after = Some(last.txn.gid.clone());
             let (mut gone, mut kept) = (Vec::new(), Vec::new());
             for spilled in chunk {
-                let is_finished = self.archive.may_hold(&spilled.txn.gid)
-                    && self.archive.find(&spilled.txn.gid, purged_before)?.is_some();
+                let archived = self.archive.find(&spilled.txn.gid, purged_before)?;
+                // Otherwise its gid was used again.
+                let is_finished = archived.is_some_and(|archived| archived.created_at == spilled.txn.created_at);
                 if is_finished { gone.push(spilled.txn.gid) } else { kept.push(spilled.txn) }
             }
             self.spill.delete(&gone)?;

@@ -7,7 +7,7 @@ use escrow_store::{EncodedChange, Head, StoreError, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::archive::Archive;
-use crate::core::purged_before;
+use crate::core::{is_purged, purged_before};
 use crate::log::SegmentNo;
 use crate::record::{self, Item, Record, RecordError};
 use crate::spill::Spill;
@@ -57,8 +57,6 @@ pub(crate) struct Replay<'s> {
     purged_before: Timestamp,
     /// Changes of transactions that are nowhere: the last of each. They are sound if the transaction has been purged.
     orphans: BTreeMap<Gid, Orphan>,
-    /// Archived, and a crash kept the row in `unfinished.db` from being deleted.
-    left_over: Vec<Gid>,
     /// What makes no sense is noted instead of ending the reading: for checks and repairs.
     noted: Option<Vec<ReplayError>>,
 }
@@ -76,7 +74,7 @@ impl<'s> Replay<'s> {
         let mut table = Table::default();
         table.load_settings(spill.settings()?);
         let purged_before = purged_before(&table);
-        Ok(Self { table, purged_before, spill, archive, orphans: BTreeMap::new(), left_over: Vec::new(), noted: None })
+        Ok(Self { table, purged_before, spill, archive, orphans: BTreeMap::new(), noted: None })
     }
 
     /// Goes on at what makes no sense, and notes it.
@@ -128,8 +126,9 @@ impl<'s> Replay<'s> {
         if stands.version > change.expected || stands.head.status.is_final() {
             // Saved or archived since.
             let is_archived = stands.head.status.is_final() && self.table.get(&change.gid).is_none();
-            if is_archived && change.head.status.is_final() && self.spill.may_hold(&change.gid) {
-                self.left_over.push(change.gid);
+            if is_archived && change.head.status.is_final() && self.is_saved(stands)? {
+                // The keeper was kept from deleting that row. Until it has, the transaction stands where all look first.
+                self.table.put(Arc::clone(stands), segment);
             }
             return Ok(());
         }
@@ -163,12 +162,15 @@ impl<'s> Replay<'s> {
         Ok(())
     }
 
-    /// The table, with everything that was in flight due at once. The log has to be open by then: this is the first that writes.
-    pub(crate) fn finish(mut self, now: Timestamp) -> Result<Table, ReplayError> {
-        let left_over = std::mem::take(&mut self.left_over);
-        if !left_over.is_empty() {
-            self.spill.delete(&left_over).map_err(StoreError::from)?;
-        }
+    /// Whether there is still a row of an unfinished transaction that has ended.
+    fn is_saved(&self, finished: &StoredTxn) -> Result<bool, StoreError> {
+        let saved = self.spill.find(&finished.gid)?;
+        // Otherwise its gid was used again.
+        Ok(saved.is_some_and(|saved| saved.txn.created_at == finished.created_at))
+    }
+
+    /// The table, with everything that was in flight due at once.
+    pub(crate) fn finish(self, now: Timestamp) -> Result<Table, ReplayError> {
         Ok(self.finish_noting(now)?.0)
     }
 
@@ -176,14 +178,21 @@ impl<'s> Replay<'s> {
     pub(crate) fn finish_noting(mut self, now: Timestamp) -> Result<(Table, Vec<ReplayError>), ReplayError> {
         let purged_before = self.purged_before;
         for (gid, orphan) in std::mem::take(&mut self.orphans) {
-            let is_purged = orphan.head.finished_at.is_some_and(|at| at < purged_before);
-            if !(orphan.head.status.is_final() && is_purged) {
+            if !is_purged(&orphan.head, purged_before) {
                 let (Version(expected), SegmentNo(segment)) = (orphan.expected, orphan.segment);
                 self.note(ReplayError::Missing { gid, expected, segment, sequence: orphan.sequence })?;
             }
         }
+        let mut purged = Vec::new();
+        for row in self.table.rows().filter(|row| is_purged(&row.head, purged_before)) {
+            // It goes when it has no row that would speak for it.
+            if !self.is_saved(row)? {
+                purged.push(row.gid.clone());
+            }
+        }
+        purged.iter().for_each(|gid| self.table.forget(gid));
         let in_flight = self.spill.in_flight()?;
-        self.table.finish_loading(&in_flight, self.spill.info().rows > 0, now, purged_before);
+        self.table.finish_loading(&in_flight, self.spill.info().rows > 0, now);
         Ok((self.table, self.noted.unwrap_or_default()))
     }
 }

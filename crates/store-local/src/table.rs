@@ -191,7 +191,7 @@ impl Table {
         }
     }
 
-    /// Drops a transaction whose gid is used again.
+    /// Drops a transaction whose gid is used again, or that has been purged.
     pub(crate) fn forget(&mut self, gid: &Gid) {
         self.remove(gid);
     }
@@ -203,20 +203,18 @@ impl Table {
         }
     }
 
-    /// After the log was read: drops what has been purged, lines up what is to be archived, and sets the timers.
+    /// After the log was read: lines up what is to be archived, and sets the timers.
     ///
     /// `in_flight`: those in `unfinished.db` that were; `far`: whether there are others.
-    pub(crate) fn finish_loading(&mut self, in_flight: &[Gid], far: bool, now: Timestamp, purged_before: Timestamp) {
-        let (mut purged, mut finished) = (Vec::new(), Vec::new());
+    pub(crate) fn finish_loading(&mut self, in_flight: &[Gid], far: bool, now: Timestamp) {
+        let mut finished = Vec::new();
         for (gid, Entry { row, .. }) in &self.entries {
-            match (row.head.status.is_final(), row.head.finished_at, row.head.owner) {
-                (true, Some(at), _) if at < purged_before => purged.push(gid.clone()),
-                (true, at, _) => finished.push((at, gid.clone())),
-                (false, _, Some(_)) => drop(self.schedule.resume(gid, now)),
-                (false, _, None) => self.schedule.stored(gid, &row.head),
+            match (row.head.status.is_final(), row.head.owner) {
+                (true, _) => finished.push((row.head.finished_at, gid.clone())),
+                (false, Some(_)) => drop(self.schedule.resume(gid, now)),
+                (false, None) => self.schedule.stored(gid, &row.head),
             }
         }
-        purged.iter().for_each(|gid| self.remove(gid));
         finished.sort_unstable();
         self.finished = finished.into_iter().map(|(_, gid)| gid).collect();
         for gid in in_flight.iter().filter(|gid| !self.entries.contains_key(gid)) {

@@ -14,6 +14,7 @@ use crate::writer::Room;
 mod bare;
 mod power;
 mod races;
+mod restarts;
 
 mod conformance {
     use super::Local;
