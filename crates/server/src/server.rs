@@ -7,6 +7,7 @@ use std::time::Duration;
 use escrow_engine::{BranchCaller, Coordinator, EngineConfig};
 use escrow_outbound::{EgressPolicy, HttpCaller};
 use escrow_store::{Backend, Clock, Settings, Store, SystemClock};
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -183,8 +184,7 @@ impl Server {
         stop: impl Future<Output = ()>,
         failed: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        // The store stays open to the end.
-        let Self { data, grace, coordinator, acceptor, store: _store, .. } = self;
+        let Self { data, grace, coordinator, acceptor, store, .. } = self;
         let stopping = CancellationToken::new();
         let accepting = tokio::spawn(acceptor.run(stopping.clone(), grace));
         let failed = tokio::select! {
@@ -205,6 +205,8 @@ impl Server {
             false
         });
         tracing::info!(driven_in_time = driven, answered_in_time = answered, "stopped");
+        // It may have failed while the last ones were driven.
+        let failed = failed || store.failed().now_or_never().is_some();
         if failed { Err(ServeError::StoreFailed { path: data }) } else { Ok(()) }
     }
 }

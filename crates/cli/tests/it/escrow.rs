@@ -33,19 +33,29 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// One request, and its whole response.
 pub(crate) fn exchange(address: &str, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
+    try_exchange(address, method, path, body).unwrap()
+}
+
+/// The same, of a coordinator that may be ending.
+fn try_exchange(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
     let length = body.len();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-    stream.write_all((head + body).as_bytes()).unwrap();
+    stream.write_all((head + body).as_bytes())?;
     let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    response
+    stream.read_to_string(&mut response)?;
+    Ok(response)
 }
 
 /// A request below `/api/dtmsvr/`, and its whole response.
 pub(crate) fn post(address: &str, route: &str, body: &Value) -> String {
-    exchange(address, "POST", &format!("/api/dtmsvr/{route}"), &body.to_string())
+    ask(address, route, body).unwrap()
+}
+
+/// The same, of a coordinator that may be ending.
+pub(crate) fn ask(address: &str, route: &str, body: &Value) -> std::io::Result<String> {
+    try_exchange(address, "POST", &format!("/api/dtmsvr/{route}"), &body.to_string())
 }
 
 /// A transaction that waits for its decision for a day.

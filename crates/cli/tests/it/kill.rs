@@ -6,16 +6,11 @@
 
 #![allow(clippy::print_stdout)] // The figures go into notes.
 
-mod load;
-mod participant;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::coordinator::Coordinator;
-
-use load::Load;
-use participant::Participant;
+use crate::load::{Load, Participant};
 
 /// Transactions acknowledged between two kills.
 const ACKNOWLEDGED_PER_CYCLE: u64 = 250;
@@ -38,8 +33,8 @@ async fn survives(store: &str, cycles: u64) {
     let home = tempfile::tempdir().unwrap();
     let participant = Participant::start().await;
     let mut coordinator = Coordinator::start_on(home.path(), "127.0.0.1:0", &["--store", store]);
-    let load = Arc::new(Load::new(coordinator.address.clone(), participant.address));
-    let clients: Vec<_> = (0..CLIENTS).map(|client| tokio::spawn(Arc::clone(&load).run(client))).collect();
+    let load = Arc::new(Load::new(&coordinator.address, participant.address));
+    let clients = load.start(CLIENTS);
 
     let mut recoveries = Vec::new();
     for cycle in 1..=cycles {
@@ -50,10 +45,7 @@ async fn survives(store: &str, cycles: u64) {
         (coordinator, recovery) = restarted.await.unwrap();
         recoveries.push(recovery);
     }
-    load.stop();
-    for client in clients {
-        client.await.unwrap();
-    }
+    load.stop(clients).await;
 
     let verdict = load.verdict(&participant, PATIENCE).await;
     recoveries.sort_unstable();

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod coordinator;
+mod damage;
 mod demo;
 mod dtmcli;
 mod escrow;
 mod kill;
+mod load;
 mod serve;
 mod store;
+mod syncs;

@@ -1,9 +1,11 @@
 //! The clients: begin transactions, remember what they were told, ask again while the coordinator is away.
 
+mod participant;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,38 +16,42 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use super::participant::Participant;
+pub(crate) use participant::Participant;
 
 /// What the acknowledgement promises about the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Promise {
+pub(crate) enum Promise {
     /// It ends, either way.
     Ends,
     Succeeds,
     Fails,
 }
 
-pub(super) struct Load {
+/// What was acknowledged, by gid.
+pub(crate) type Promises = BTreeMap<String, Promise>;
+
+pub(crate) struct Load {
     api: String,
     participant: SocketAddr,
     http: Client<HttpConnector, Full<Bytes>>,
-    promised: Mutex<BTreeMap<String, Promise>>,
+    promised: Mutex<Promises>,
     acknowledged: AtomicU64,
     told: Notify,
     stopped: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
-    pub(super) lost: Vec<String>,
-    pub(super) contradictory: Vec<String>,
-    pub(super) succeeded: usize,
-    pub(super) failed: usize,
+pub(crate) struct Verdict {
+    pub(crate) lost: Vec<String>,
+    pub(crate) contradictory: Vec<String>,
+    pub(crate) succeeded: usize,
+    pub(crate) failed: usize,
 }
 
 impl Load {
-    pub(super) fn new(coordinator: String, participant: SocketAddr) -> Self {
+    pub(crate) fn new(coordinator: &str, participant: SocketAddr) -> Self {
         Self {
             api: format!("http://{coordinator}/api/dtmsvr"),
             participant,
@@ -57,16 +63,30 @@ impl Load {
         }
     }
 
-    pub(super) fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    pub(super) fn stop(&self) {
+    /// Everything that was acknowledged so far.
+    pub(crate) fn promises(&self) -> Promises {
+        self.promised.lock().unwrap().clone()
+    }
+
+    /// Lets the clients go to work.
+    pub(crate) fn start(self: &Arc<Self>, clients: usize) -> Vec<JoinHandle<()>> {
+        (0..clients).map(|client| tokio::spawn(Arc::clone(self).run(client))).collect()
+    }
+
+    /// Waits until every client is through with what it does.
+    pub(crate) async fn stop(&self, clients: Vec<JoinHandle<()>>) {
         self.stopped.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.await.unwrap();
+        }
     }
 
     /// Waits until this many were acknowledged.
-    pub(super) async fn wait_for(&self, count: u64, patience: Duration) {
+    pub(crate) async fn wait_for(&self, count: u64, patience: Duration) {
         let enough = async {
             while self.acknowledged() < count {
                 self.told.notified().await;
@@ -76,7 +96,7 @@ impl Load {
     }
 
     /// One client: one transaction after the other.
-    pub(super) async fn run(self: std::sync::Arc<Self>, client: usize) {
+    async fn run(self: Arc<Self>, client: usize) {
         for number in 0.. {
             if self.stopped.load(Ordering::Relaxed) {
                 return;
@@ -160,8 +180,17 @@ impl Load {
     }
 
     /// Waits for the end of everything that was acknowledged, and compares it with the participant's books.
-    pub(super) async fn verdict(&self, participant: &Participant, patience: Duration) -> Verdict {
-        let promised = self.promised.lock().unwrap().clone();
+    pub(crate) async fn verdict(&self, participant: &Participant, patience: Duration) -> Verdict {
+        self.verdict_on(self.promises(), participant, patience).await
+    }
+
+    /// The same, of a part.
+    pub(crate) async fn verdict_on(
+        &self,
+        promised: Promises,
+        participant: &Participant,
+        patience: Duration,
+    ) -> Verdict {
         let until = Instant::now() + patience;
         let mut verdict = Verdict::default();
         for (gid, promise) in promised {
