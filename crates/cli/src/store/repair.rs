@@ -94,3 +94,39 @@ impl Repair {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use escrow_server::stores::Finding;
+
+    use super::*;
+
+    /// What is asked, and whether a repair goes ahead with this answer.
+    fn answered(is_terminal: bool, answer: &str) -> anyhow::Result<(String, bool)> {
+        let finding =
+            Finding { path: "data/log".into(), offset: Some(8), gid: None, what: "lost".to_owned(), is_damage: true };
+        let checked = Checked {
+            segments: 1,
+            frames: 2,
+            is_stopped: false,
+            unfinished: 3,
+            archived: 4,
+            partitions: 5,
+            findings: vec![finding],
+        };
+        let mut out = Vec::new();
+        let repair = Repair { dir: "data".into(), yes: false };
+        let goes_ahead = repair.confirmed(&checked, is_terminal, &mut answer.as_bytes(), &mut out)?;
+        Ok((String::from_utf8(out)?, goes_ahead))
+    }
+
+    #[test]
+    fn only_a_yes_on_a_terminal_is_a_yes() {
+        let asked =
+            "\nA repair drops what cannot be read in 1 place, once everything is copied.\nType yes to repair it: ";
+        for (answer, goes_ahead) in [("yes\n", true), ("y\n", false), ("\n", false), ("", false), ("no\n", false)] {
+            assert_eq!(answered(true, answer).unwrap(), (asked.to_owned(), goes_ahead), "{answer:?}");
+        }
+        assert!(answered(false, "yes\n").unwrap_err().to_string().contains("--yes"));
+    }
+}

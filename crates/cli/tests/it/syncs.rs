@@ -163,7 +163,8 @@ fn every_sync_fails_once(before: Before, kept: &[&str]) {
     }
     let [refused, failed, stopped] = ends;
     println!("{before:?}: one sync failed: {refused} starts refused, {failed} ended, {stopped} stopped all the same");
-    assert!(refused > 0 && failed > 0, "{ends:?}");
+    // Which of the later ones is hit depends on what the coordinator's threads do first.
+    assert!(refused > 0 && failed + stopped > 0, "{ends:?}");
 }
 
 /// How a run ended whose sync failed.
