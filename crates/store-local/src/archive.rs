@@ -142,6 +142,8 @@ impl Archive {
         self.write(|writing| {
             let current = self.current(writing, now, txns.len() as u64)?;
             self.front.prepare(&self.partitions(), txns.len() as u64);
+            // A gid that is used again has another time in its place, and their number stays.
+            self.times.forget(current.name.number);
             current.insert(&sorted, &self.front)
         })
     }

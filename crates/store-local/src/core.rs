@@ -138,11 +138,14 @@ impl Core {
         Timestamp::from_micros(self.purged_before.load(Relaxed))
     }
 
-    /// The request that makes a new [`Core::purged_before`] durable.
-    pub(crate) fn purge_request(&self, before: Timestamp) -> Request {
-        let at = purged_key();
-        let expected = self.table().setting(&at).map(|(version, _)| *version);
-        Request::Setting { at, value: Some(Bytes::from(before.as_micros().to_string())), expected }
+    /// The version of [`Core::purged_before`]: whoever wants to change it asks before deciding to what.
+    pub(crate) fn purged_version(&self) -> Option<Version> {
+        self.table().setting(&purged_key()).map(|(version, _)| *version)
+    }
+
+    /// The request that makes a new [`Core::purged_before`] durable, if it is at this version.
+    pub(crate) fn purge_request(&self, before: Timestamp, expected: Option<Version>) -> Request {
+        Request::Setting { at: purged_key(), value: Some(Bytes::from(before.as_micros().to_string())), expected }
     }
 
     /// Carries a batch out: its outcomes, once they are durable.

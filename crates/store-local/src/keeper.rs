@@ -54,6 +54,34 @@ impl KeeperError {
     }
 }
 
+/// What the parts of one round have led to. One that cannot be made, on a full disk say, does not keep the others from making
+/// room.
+#[derive(Default)]
+struct Round {
+    more: bool,
+    error: Option<KeeperError>,
+}
+
+impl Round {
+    /// Takes a part's result.
+    ///
+    /// # Errors
+    /// What ends the round at once.
+    fn take(&mut self, part: Result<bool, KeeperError>) -> Result<(), KeeperError> {
+        match part {
+            Ok(more) => self.more |= more,
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => _ = self.error.get_or_insert(error),
+        }
+        Ok(())
+    }
+
+    /// Whether there is more to do, or the first error.
+    fn end(self) -> Result<bool, KeeperError> {
+        self.error.map_or(Ok(self.more), Err)
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(core: Arc<Core>, may_remove: MayRemove) -> Self {
         let archive_batch = Cell::new(core.tuning.archive_batch);
@@ -62,58 +90,75 @@ impl Keeper {
 
     /// Makes one round: a piece of every kind of work. Whether there is more to do at once.
     pub(crate) fn step(&self, now: Timestamp) -> Result<bool, KeeperError> {
+        let mut round = Round::default();
         // A spare first: it is what a full disk keeps the writer waiting for.
-        let spare = self.prepare_spare();
-        let archived = self.archive(now)?;
-        let saved = self.save()?;
-        self.settle()?;
-        self.retire()?;
-        if self.core.spill.needs_filter() {
-            self.core.spill.build_filter()?;
-        }
-        let refilled = self.refill(now)?;
-        spare?;
-        Ok(archived || saved || refilled)
+        round.take(self.prepare_spare().map(|()| false))?;
+        round.take(self.archive(now))?;
+        round.take(self.save())?;
+        round.take(self.settle().map(|()| false))?;
+        round.take(self.retire().map(|()| false))?;
+        round.take(self.build_filter().map(|()| false))?;
+        round.take(self.refill(now))?;
+        round.end()
     }
 
     fn prepare_spare(&self) -> Result<(), KeeperError> {
-        self.core.segments.prepare_spare()?;
+        self.core.segments.prepare_spare(self.core.log_full.load(Relaxed))?;
         self.core.log_full.store(false, Relaxed);
+        Ok(())
+    }
+
+    fn build_filter(&self) -> Result<(), KeeperError> {
+        if self.core.spill.needs_filter() {
+            self.core.spill.build_filter()?;
+        }
         Ok(())
     }
 
     /// Moves finished transactions into the archive. Whether more of them wait.
     pub(crate) fn archive(&self, now: Timestamp) -> Result<bool, KeeperError> {
+        self.archive_some(now)?;
+        Ok(self.core.table().backlog() > 0)
+    }
+
+    /// Moves the first of those that wait into the archive; how many.
+    fn archive_some(&self, now: Timestamp) -> Result<usize, KeeperError> {
         let core = &self.core;
-        let (rows, backlog) = {
+        let rows = {
             let table = core.table();
-            (table.finished(self.archive_batch.get()), table.backlog())
+            core.backlog_full.store(table.is_backlog_over(&core.tuning), Relaxed);
+            table.finished(self.archive_batch.get())
         };
-        core.backlog_full.store(backlog > core.tuning.backlog_max, Relaxed);
         if rows.is_empty() {
-            return Ok(false);
+            return Ok(0);
         }
+        let moved = self.move_to_archive(&rows, now);
+        self.archive_batch.set(match &moved {
+            Err(KeeperError::Database(Failure::Full(_))) => (rows.len() / 4).max(1),
+            _ => core.tuning.archive_batch,
+        });
+        moved?;
+        rows.chunks(PIECE).for_each(|piece| core.table().archived(piece.len()));
+        Ok(rows.len())
+    }
+
+    fn move_to_archive(&self, rows: &[Arc<StoredTxn>], now: Timestamp) -> Result<(), KeeperError> {
+        let core = &self.core;
         // After a restart the log tells of some that were archived before, perhaps into another partition.
         let mut new = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             if !is_purged(&row.head, core.purged_before()) && !self.is_archived(row)? {
                 new.push(Arc::clone(row));
             }
         }
-        let inserted = core.archive.insert(&new, now);
-        self.archive_batch.set(match &inserted {
-            Err(Failure::Full(_)) => (rows.len() / 4).max(1),
-            _ => core.tuning.archive_batch,
-        });
-        inserted?;
+        core.archive.insert(&new, now)?;
         // Only then: whoever looks here first and there second finds it in one of the two.
         let spilled: Vec<Gid> =
             rows.iter().filter(|row| core.spill.may_hold(&row.gid)).map(|row| row.gid.clone()).collect();
         if !spilled.is_empty() {
             core.spill.delete(&spilled)?;
         }
-        rows.chunks(PIECE).for_each(|piece| core.table().archived(piece.len()));
-        Ok(core.table().backlog() > 0)
+        Ok(())
     }
 
     fn is_archived(&self, row: &StoredTxn) -> Result<bool, StoreError> {
@@ -191,9 +236,9 @@ impl Keeper {
     /// `limit`, and the time up to which these are all.
     pub(crate) fn purgeable(&self, final_before: Timestamp, limit: u32) -> Result<Purgeable, KeeperError> {
         // What becomes final meanwhile is younger.
-        let rounds = 1 + self.core.table().backlog() / self.core.tuning.archive_batch;
-        for _ in 0..rounds {
-            self.archive(self.core.clock.now())?;
+        let mut waiting = self.core.table().backlog();
+        while waiting > 0 {
+            waiting = waiting.saturating_sub(self.archive_some(self.core.clock.now())?);
         }
         Ok(self.core.archive.purgeable(Some(self.core.purged_before()), final_before, limit as usize)?)
     }

@@ -220,11 +220,14 @@ impl Store for LocalStore {
     }
 
     async fn purge(&self, final_before: Timestamp, limit: NonZeroU32) -> Result<u32, StoreError> {
+        let version = self.core.purged_version();
         let purgeable = self.keeper.purgeable(final_before, limit.get()).await?;
         if purgeable.rows == 0 {
+            // The purge before may have been kept from it.
+            self.keeper.drop_purged().await?;
             return Ok(0);
         }
-        let request = self.core.purge_request(purgeable.cut);
+        let request = self.core.purge_request(purgeable.cut, version);
         match self.writer.write(Room::OrWait, request).await? {
             Outcome::Setting(_) => {}
             // Another purge was faster.

@@ -20,9 +20,13 @@ use crate::log::SegmentNo;
 use crate::moves::Moves;
 use crate::record::SettingKey;
 use crate::spill::SavedSetting;
+use crate::tuning::Tuning;
 
 /// Rows that a list looks at before it lets others come in between.
 const LOOK_AT_MAX: usize = 4_096;
+
+/// Bytes of rows that go into a database at once: it has to hold all of them before any is durable.
+const ROWS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A place in the order of far timers.
 pub(crate) type Mark = (Timestamp, Gid);
@@ -64,6 +68,8 @@ pub(crate) struct Table {
     needed: BTreeMap<SegmentNo, Needed>,
     /// To be archived, in the order in which they became final.
     finished: VecDeque<Gid>,
+    /// Their memory, about.
+    finished_bytes: usize,
     pub(crate) moves: Moves,
     pub(crate) schedule: Schedule,
     pub(crate) far: Far,
@@ -153,7 +159,7 @@ impl Table {
 
     /// The same, without a place in the schedule: while the log is read.
     pub(crate) fn put(&mut self, row: Arc<StoredTxn>, segment: SegmentNo) {
-        let is_final = row.head.status.is_final();
+        let (is_final, bytes) = (row.head.status.is_final(), row.bytes());
         let gid = row.gid.clone();
         let (was_final, needs) = match self.entries.get_mut(&gid) {
             Some(entry) => {
@@ -171,6 +177,7 @@ impl Table {
         }
         if is_final && !was_final {
             self.finished.push_back(gid);
+            self.finished_bytes += bytes;
         }
     }
 
@@ -217,6 +224,7 @@ impl Table {
         }
         finished.sort_unstable();
         self.finished = finished.into_iter().map(|(_, gid)| gid).collect();
+        self.finished_bytes = self.finished.iter().filter_map(|gid| self.get(gid)).map(|row| row.bytes()).sum();
         for gid in in_flight.iter().filter(|gid| !self.entries.contains_key(gid)) {
             self.schedule.resume(gid, now);
         }
@@ -236,6 +244,11 @@ impl Table {
     /// How many wait to be archived.
     pub(crate) fn backlog(&self) -> usize {
         self.finished.len()
+    }
+
+    /// Whether more wait to be archived than should.
+    pub(crate) fn is_backlog_over(&self, tuning: &Tuning) -> bool {
+        self.finished.len() > tuning.backlog_max || self.finished_bytes > tuning.backlog_bytes_max
     }
 
     /// How many there are, those that wait to be archived included.
@@ -276,9 +289,10 @@ impl Table {
         (found, None)
     }
 
-    /// The first finished ones that wait to be archived.
+    /// The first finished ones that wait to be archived, up to `limit`, or to about 32 MiB.
     pub(crate) fn finished(&self, limit: usize) -> Vec<Arc<StoredTxn>> {
-        self.finished.iter().take(limit).filter_map(|gid| self.get(gid)).map(Arc::clone).collect()
+        let rows = self.finished.iter().filter_map(|gid| self.get(gid));
+        rows.take(limit).take_while(up_to_some_bytes()).map(Arc::clone).collect()
     }
 
     /// Drops finished transactions that are archived: the first of those that wait for it.
@@ -286,18 +300,20 @@ impl Table {
         let done: Vec<Gid> = self.finished.drain(..count.min(self.finished.len())).collect();
         for gid in done {
             self.moves.note(&gid);
+            let bytes = self.get(&gid).map_or(0, |row| row.bytes());
+            self.finished_bytes = self.finished_bytes.saturating_sub(bytes);
             self.remove(&gid);
         }
     }
 
-    /// Unfinished transactions that need a segment older than `before`, up to `limit`.
+    /// Unfinished transactions that need a segment older than `before`, up to `limit`, or to about 32 MiB.
     pub(crate) fn holding(&self, before: SegmentNo, limit: usize) -> Vec<Arc<StoredTxn>> {
         let needed = self.needed.range(..before);
         let gids = needed.flat_map(|(segment, needed)| needed.txns.iter().map(move |gid| (segment, gid)));
         let entries = gids.filter_map(|(segment, gid)| Some((segment, self.entries.get(gid)?)));
         let still = entries.filter(|(segment, entry)| entry.needs.as_ref() == Some(segment));
         let rows = still.map(|(_, entry)| &entry.row).filter(|row| !row.head.status.is_final());
-        rows.take(limit).map(Arc::clone).collect()
+        rows.take(limit).take_while(up_to_some_bytes()).map(Arc::clone).collect()
     }
 
     /// Settings that need a segment older than `before`.
@@ -390,6 +406,16 @@ impl Table {
             self.schedule.forget(gid);
             self.far.any = true;
         }
+    }
+}
+
+/// Takes rows until they are [`ROWS_BYTES_MAX`]; one at least.
+fn up_to_some_bytes() -> impl FnMut(&&Arc<StoredTxn>) -> bool {
+    let mut bytes = 0;
+    move |row| {
+        let is_taken = bytes < ROWS_BYTES_MAX;
+        bytes += row.bytes();
+        is_taken
     }
 }
 

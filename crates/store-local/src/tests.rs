@@ -12,6 +12,8 @@ use crate::tuning::Tuning;
 use crate::writer::Room;
 
 mod bare;
+mod full_disk;
+mod keeping;
 mod power;
 mod races;
 mod restarts;

@@ -122,6 +122,17 @@ impl Drop for KeeperThread {
     }
 }
 
+/// Says that the store has failed if its thread panics.
+pub(crate) struct Alarm(pub(crate) Arc<watch::Sender<bool>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(true);
+        }
+    }
+}
+
 struct Run {
     core: Arc<Core>,
     keeper: Keeper,
@@ -135,6 +146,7 @@ struct Fatal;
 
 impl Run {
     fn run(self) {
+        let _alarm = Alarm(Arc::clone(&self.failed));
         if let Err(Fatal) = self.work() {
             self.failed.send_replace(true);
         }

@@ -16,6 +16,8 @@ pub(crate) struct Tuning {
     pub(crate) save_batch: usize,
     /// Finished transactions that may wait to be archived before new ones are refused.
     pub(crate) backlog_max: usize,
+    /// And their bytes.
+    pub(crate) backlog_bytes_max: usize,
     /// Bytes of needed segments from which on the oldest is cleared of unfinished transactions.
     pub(crate) log_bytes_kept: u64,
     /// And their number.
@@ -36,6 +38,7 @@ impl Default for Tuning {
             archive_batch: 8_000,
             save_batch: 16_000,
             backlog_max: 200_000,
+            backlog_bytes_max: 512 * 1024 * 1024,
             log_bytes_kept: 128 * 1024 * 1024,
             segments_kept: 32,
             timers_chunk: 10_000,

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::core::{Core, Outcome, Request};
 use crate::error::{WriteFailure, error_chain};
 use crate::log::{AppendError, Log};
-use crate::thread::Waker;
+use crate::thread::{Alarm, Waker};
 
 /// Requests of one batch.
 const BATCH_MAX: usize = 1_024;
@@ -109,11 +109,11 @@ struct Run {
 impl Run {
     /// Until the queue is closed, or the store fails. The end of the queue is the clean stop.
     fn run(mut self) {
+        let _alarm = Alarm(Arc::clone(&self.failed));
         while let Some(first) = self.left_over.take().or_else(|| self.queue.recv().ok()) {
             let batch = self.gather(first);
             self.last_batch = batch.len();
-            // The keeper may have failed too.
-            if *self.failed.borrow() || !self.write(batch) {
+            if !self.write(batch) {
                 self.failed.send_replace(true);
                 for queued in self.left_over.take().into_iter().chain(self.queue.try_iter()) {
                     queued.answer(Err(WriteFailure::Failed));
@@ -156,6 +156,11 @@ impl Run {
 
     /// Makes a batch durable and answers it. Whether the store goes on.
     fn write(&mut self, batch: Vec<Queued>) -> bool {
+        // The keeper may have.
+        if *self.failed.borrow() {
+            batch.into_iter().for_each(|queued| queued.answer(Err(WriteFailure::Failed)));
+            return false;
+        }
         let requests: Vec<&Request> = batch.iter().map(|queued| &queued.request).collect();
         match self.core.write(&mut self.log, &requests) {
             Ok(outcomes) => {

@@ -54,7 +54,7 @@ impl FinishTimes {
         Ok(times)
     }
 
-    fn forget(&self, number: u32) {
+    pub(super) fn forget(&self, number: u32) {
         self.kept().retain(|kept| kept.number != number);
     }
 

@@ -79,14 +79,15 @@ impl Segments {
         Ok(Self { disk, dir, store, tuning, state: Mutex::new(state), syncs: AtomicU64::new(0) })
     }
 
-    /// Makes a spare segment if there is none and the current segment is more than half full; says whether it did.
+    /// Makes a spare segment if there is none and the current segment is more than half full, or has no room for what was to
+    /// go there (`is_missed`); says whether it did.
     ///
     /// # Errors
     /// Nothing is lost: the writer makes the segment itself when it needs one.
-    pub(crate) fn prepare_spare(&self) -> io::Result<bool> {
+    pub(crate) fn prepare_spare(&self, is_missed: bool) -> io::Result<bool> {
         let (spare, bytes) = {
             let mut state = self.state();
-            if !state.spares.is_empty() || state.used <= state.capacity / 2 {
+            if !state.spares.is_empty() || !(is_missed || state.used > state.capacity / 2) {
                 return Ok(false);
             }
             let spare = state.next_spare;

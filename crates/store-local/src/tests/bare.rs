@@ -30,7 +30,7 @@ pub(super) struct Bare {
 
 /// Small segments, all of them to be cleared.
 pub(super) fn tuning() -> Tuning {
-    let mut tuning = Tuning { log_bytes_kept: 0, segments_kept: 0, ..Tuning::default() };
+    let mut tuning = Tuning { log_bytes_kept: 0, segments_kept: 0, backlog_bytes_max: 4_000_000, ..Tuning::default() };
     tuning.log.segment_min = 8 * 1024;
     tuning.log.segment_max = 8 * 1024;
     tuning
@@ -54,6 +54,13 @@ impl Bare {
     pub(super) fn write(&self, request: &Request) -> Result<Outcome, AppendError> {
         let mut outcomes = self.core.write(&mut self.log.lock().unwrap(), &[request])?;
         Ok(outcomes.pop().unwrap())
+    }
+
+    /// The request that creates this.
+    pub(super) fn creation(sample: &Sample) -> Request {
+        let new = sample.new_txn();
+        let record = Bytes::from(record::created(&new));
+        Request::Create { new: Arc::new(new.into()), record, absent_since: None }
     }
 
     pub(super) fn create(&self, sample: &Sample) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use escrow_store::conformance::sample::{Sample, gid, seconds, start};
 use escrow_store::ListQuery;
+use escrow_store::conformance::sample::{Sample, gid, seconds, start};
 use escrow_txn::{Status, Timestamp};
 
 use super::bare::{Bare, dir};
@@ -79,7 +79,7 @@ fn what_was_purged_does_not_come_back_as_it_was_saved_before_it_was_finished() {
     let bare = Bare::open(&disk(&sim), &dir());
     bare.put_saved(&[&in_flight("a")]);
     // A purge whose answer comes before a write that its driver began long ago.
-    assert!(matches!(bare.write(&bare.core.purge_request(at(100))).unwrap(), Outcome::Setting(_)));
+    assert!(matches!(bare.write(&bare.core.purge_request(at(100), None)).unwrap(), Outcome::Setting(_)));
     bare.commit(&committed("a", at(9)), 1);
     drop(bare);
     let sim = sim.after_power_cut(2);

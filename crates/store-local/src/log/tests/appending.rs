@@ -170,14 +170,14 @@ fn a_spare_is_made_when_the_segment_is_half_full_and_taken_by_the_next() {
     let disk = SimDisk::new(1);
     let mut log = create(&disk);
     let segments = log.segments();
-    assert!(!segments.prepare_spare().unwrap(), "the segment is empty");
+    assert!(!segments.prepare_spare(false).unwrap(), "the segment is empty");
     log.append(&body(1, 3900), SegmentNo::FIRST).unwrap();
-    assert!(!segments.prepare_spare().unwrap(), "no more than half full");
+    assert!(!segments.prepare_spare(false).unwrap(), "no more than half full");
     log.append(&body(2, 8), SegmentNo::FIRST).unwrap();
     log.append(&body(3, 5000), SegmentNo::FIRST).unwrap();
     log.append(&body(4, 4000), SegmentNo::FIRST).unwrap();
-    assert!(segments.prepare_spare().unwrap());
-    assert!(!segments.prepare_spare().unwrap(), "there is one");
+    assert!(segments.prepare_spare(false).unwrap());
+    assert!(!segments.prepare_spare(false).unwrap(), "there is one");
     assert_eq!(disk.names(log_dir(dir())).last().unwrap(), "spare-1.log");
     let written = disk.bytes_written();
     log.append(&body(5, 6000), SegmentNo::FIRST).unwrap();

@@ -47,7 +47,7 @@ fn live(disk: &SimDisk, log: Log, asked: &mut Asked) -> bool {
                 return false;
             }
             let segments = log.segments();
-            if segments.prepare_spare().is_err() || step % 3 == 2 && segments.retire().is_err() {
+            if segments.prepare_spare(false).is_err() || step % 3 == 2 && segments.retire().is_err() {
                 return false;
             }
         }

@@ -269,6 +269,7 @@ impl World {
         let final_before =
             Timestamp::from_micros(self.clock.now().as_micros() - self.rng.random_range(0..200_000_000_000));
         let limit = self.rng.random_range(1..30);
+        let version = self.life().core.purged_version();
         let purgeable = self.life().keeper.purgeable(final_before, limit);
         let Some(purgeable) = self.judge(purgeable)? else { return Ok(()) };
         if purgeable.rows == 0 {
@@ -277,7 +278,7 @@ impl World {
         let expected = self.model.txns.values().filter_map(|known| known.acknowledged.as_ref());
         let expected = expected.filter(|row| is_purged(row, purgeable.cut)).count() as u64;
         assert_eq!(purgeable.rows, expected, "seed {}: what is to be purged", self.seed);
-        let request = self.life().core.purge_request(purgeable.cut);
+        let request = self.life().core.purge_request(purgeable.cut, version);
         self.model.purge_attempted = Some(purgeable.cut);
         match self.write(&[request])?.as_deref() {
             Some([Outcome::Setting(_)]) => self.model.purge(purgeable.cut),
