@@ -64,8 +64,8 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Takes one transaction off hold, or all of them (`None`): they are due at once. Durable when this returns; returns how
-    /// many were on hold.
+    /// Takes one transaction off hold, or all of them (`None`): what was in flight is due at once, what waits at its time.
+    /// Durable when this returns; returns how many were on hold.
     ///
     /// # Errors
     /// [`StoreError`].
