@@ -1,12 +1,16 @@
 //! How the columns of a row are written and read. The table `txn` has the same columns in every database of the store.
+//!
+//! SQLite's pages have no checksums, so each row has two of its own: one over what stores look at, the *head*, and one over
+//! the records too. Whatever is read of a row is compared with them.
 
 use bytes::Bytes;
 use escrow_store::codec::{CodecError, tags};
-use escrow_store::{Head, OwnerEpoch, StoreError, StoredTxn, TxnSummary, Version, WriteId};
+use escrow_store::{Head, OwnerEpoch, StoreError, StoredTxn, Version, WriteId};
 use escrow_txn::{BusinessKey, Gid, InvalidId, Timestamp};
-use rusqlite::types::{FromSql, Type};
-use rusqlite::{Row, Statement, params};
+use rusqlite::types::{ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params_from_iter};
 
+use crate::checksum::Checksum;
 use crate::database::Failure;
 
 /// A time as a column holds it. The last 292,000 years of time fall on one moment.
@@ -42,66 +46,146 @@ fn malformed(column: usize, error: InvalidId) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-/// What [`stored`] reads.
-pub(crate) const STORED: &str = "gid, version, write_id, pattern, status, created_at, updated_at, finished_at, \
-     next_run_at, owner, attention, business_key, definition, added, progress, history";
-
-/// A statement for [`write`]: a row that is there already is replaced if the condition holds, and left alone otherwise.
-macro_rules! upsert {
-    ($condition:literal) => {
-        concat!(
-            "INSERT INTO txn (gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at, \
-             owner, attention, business_key, definition, added, progress, history) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-             ON CONFLICT (gid) DO UPDATE SET version = excluded.version, write_id = excluded.write_id, \
-             pattern = excluded.pattern, status = excluded.status, created_at = excluded.created_at, \
-             updated_at = excluded.updated_at, finished_at = excluded.finished_at, next_run_at = excluded.next_run_at, \
-             owner = excluded.owner, attention = excluded.attention, business_key = excluded.business_key, \
-             definition = excluded.definition, added = excluded.added, progress = excluded.progress, \
-             history = excluded.history WHERE ",
-            $condition
-        )
+macro_rules! head {
+    () => {
+        "gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at, owner, attention, \
+         business_key, held, head_check"
     };
 }
-pub(crate) use upsert;
 
-/// Runs a statement that was made by [`upsert`].
-pub(crate) fn write(statement: &mut Statement<'_>, txn: &StoredTxn) -> rusqlite::Result<usize> {
-    let head = &txn.head;
-    statement.execute(params![
-        txn.gid.as_str(),
-        txn.version.0.cast_signed(),
-        txn.write.0.cast_signed(),
-        tags::of_pattern(txn.pattern),
-        tags::of_status(head.status),
-        micros(txn.created_at),
-        micros(head.updated_at),
-        head.finished_at.map(micros),
-        head.next_run_at.map(micros),
-        head.owner.map(|owner| owner.0.cast_signed()),
-        head.attention,
-        txn.business_key.as_ref().map(BusinessKey::as_str),
-        &*txn.definition,
-        &*txn.added,
-        &*txn.progress,
-        &*txn.history,
-    ])
+macro_rules! stored {
+    () => {
+        concat!(head!(), ", body_check, definition, added, progress, history")
+    };
 }
 
-/// The transaction under this gid, from the columns [`STORED`].
+/// What [`head`] reads.
+pub(crate) const HEAD: &str = head!();
+
+/// What [`stored`] reads.
+pub(crate) const STORED: &str = stored!();
+
+/// A statement for [`write`]: a row that is there already is replaced.
+pub(crate) const UPSERT: &str = concat!(
+    "INSERT INTO txn (",
+    stored!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+     ON CONFLICT (gid) DO UPDATE SET version = excluded.version, write_id = excluded.write_id, \
+     pattern = excluded.pattern, status = excluded.status, created_at = excluded.created_at, \
+     updated_at = excluded.updated_at, finished_at = excluded.finished_at, next_run_at = excluded.next_run_at, \
+     owner = excluded.owner, attention = excluded.attention, business_key = excluded.business_key, \
+     held = excluded.held, head_check = excluded.head_check, body_check = excluded.body_check, \
+     definition = excluded.definition, added = excluded.added, progress = excluded.progress, \
+     history = excluded.history"
+);
+
+/// The columns that `head_check` covers.
+const HEAD_COLUMNS: usize = 13;
+
+// Places in [`STORED`].
+const HELD: usize = 12;
+const HEAD_CHECK: usize = 13;
+const BODY_CHECK: usize = 14;
+const RECORDS: [usize; 4] = [15, 16, 17, 18];
+
+/// A row of the table `txn`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stored {
+    /// The transaction.
+    pub(crate) txn: StoredTxn,
+    /// Whether it was restored from a backup, and waits for an operator to release it.
+    pub(crate) held: bool,
+}
+
+/// A row is not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("the {part} that stands in the row is not what was written there")]
+struct Altered {
+    part: &'static str,
+}
+
+/// Runs the statement [`UPSERT`].
+pub(crate) fn write(upsert: &mut Statement<'_>, txn: &StoredTxn, held: bool) -> rusqlite::Result<()> {
+    let head = head_values(txn, held);
+    let records = [&txn.definition, &txn.added, &txn.progress, &txn.history].map(|record| ValueRef::Blob(record));
+    let head_check = Checksum::of(head);
+    let checks = [head_check, head_check.with(records)].map(|check| ValueRef::Integer(check.to_column()));
+    let values = head.into_iter().chain(checks).chain(records);
+    upsert.execute(params_from_iter(values.map(ToSqlOutput::Borrowed))).map(drop)
+}
+
+/// What `head_check` covers.
+fn head_values(txn: &StoredTxn, held: bool) -> [ValueRef<'_>; HEAD_COLUMNS] {
+    let head = &txn.head;
+    let time = |at: Option<Timestamp>| at.map_or(ValueRef::Null, |at| ValueRef::Integer(micros(at)));
+    [
+        ValueRef::Text(txn.gid.as_str().as_bytes()),
+        ValueRef::Integer(txn.version.0.cast_signed()),
+        ValueRef::Integer(txn.write.0.cast_signed()),
+        ValueRef::Integer(tags::of_pattern(txn.pattern).into()),
+        ValueRef::Integer(tags::of_status(head.status).into()),
+        time(Some(txn.created_at)),
+        time(Some(head.updated_at)),
+        time(head.finished_at),
+        time(head.next_run_at),
+        head.owner.map_or(ValueRef::Null, |owner| ValueRef::Integer(owner.0.cast_signed())),
+        ValueRef::Integer(head.attention.into()),
+        txn.business_key.as_ref().map_or(ValueRef::Null, |key| ValueRef::Text(key.as_str().as_bytes())),
+        ValueRef::Integer(held.into()),
+    ]
+}
+
+/// The row of a gid.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if anything in it is not as it was written.
+pub(crate) fn find(connection: &Connection, gid: &Gid) -> Result<Option<Stored>, StoreError> {
+    let sql = concat!("SELECT ", stored!(), " FROM txn INDEXED BY txn_gid WHERE gid = ?1");
+    find_with(connection, sql, gid, stored)
+}
+
+/// The row of a gid, without its records, for whoever writes.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] within, if anything in what is read is not as it was written.
+pub(crate) fn find_head(connection: &Connection, gid: &Gid) -> rusqlite::Result<Option<Stored>> {
+    let sql = concat!("SELECT ", head!(), " FROM txn INDEXED BY txn_gid WHERE gid = ?1");
+    find_with(connection, sql, gid, head).map_err(within)
+}
+
+/// An error of the store as one of SQLite, for whoever writes.
+pub(crate) fn within(error: StoreError) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+fn find_with<T>(
+    connection: &Connection,
+    sql: &str,
+    gid: &Gid,
+    read: impl Fn(&Gid, &Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(Failure::of)?;
+    let found = statement.query_row([gid.as_str()], |row| Ok(read(gid, row))).optional();
+    found.map_err(|error| unreadable(gid, error))?.transpose()
+}
+
+/// The row of this gid, from the columns [`HEAD`]: its records are left empty.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] of this gid.
-pub(crate) fn stored(gid: &Gid, row: &Row<'_>) -> Result<StoredTxn, StoreError> {
+pub(crate) fn head(gid: &Gid, row: &Row<'_>) -> Result<Stored, StoreError> {
     let corrupt = |source| StoreError::Corrupt { gid: gid.clone(), source };
     let found = self::gid(row, 0).map_err(|error| unreadable(gid, error))?;
     if found != *gid {
         return Err(corrupt(CodecError::OtherTransaction { found }));
     }
-    let (pattern, status) = two(row, 3).map_err(|error| unreadable(gid, error))?;
+    let compared = head_of(row).and_then(|sum| compare(row, HEAD_CHECK, sum, "head"));
+    compared.map_err(|error| unreadable(gid, error))?;
+    let tag = |column| row.get::<_, u8>(column).map_err(|error| unreadable(gid, error));
+    let (pattern, status) = (tag(3)?, tag(4)?);
     let (pattern, status) = (tags::to_pattern(pattern).map_err(corrupt)?, tags::to_status(status).map_err(corrupt)?);
     let read = || -> rusqlite::Result<_> {
-        Ok(StoredTxn {
+        let txn = StoredTxn {
             gid: gid.clone(),
             version: version(row, 1)?,
             write: WriteId(row.get::<_, i64>(2)?.cast_unsigned()),
@@ -116,13 +200,42 @@ pub(crate) fn stored(gid: &Gid, row: &Row<'_>) -> Result<StoredTxn, StoreError> 
                 updated_at: timestamp(row, 6)?,
                 finished_at: optional_timestamp(row, 7)?,
             },
-            definition: blob(row, 12)?,
-            added: blob(row, 13)?,
-            progress: blob(row, 14)?,
-            history: blob(row, 15)?,
-        })
+            definition: Bytes::new(),
+            added: Bytes::new(),
+            progress: Bytes::new(),
+            history: Bytes::new(),
+        };
+        Ok(Stored { txn, held: row.get(HELD)? })
     };
     read().map_err(|error| unreadable(gid, error))
+}
+
+/// The row of this gid, from the columns [`STORED`].
+///
+/// # Errors
+/// [`StoreError::Corrupt`] of this gid.
+pub(crate) fn stored(gid: &Gid, row: &Row<'_>) -> Result<Stored, StoreError> {
+    let Stored { mut txn, held } = head(gid, row)?;
+    let mut read = || -> rusqlite::Result<()> {
+        compare(row, BODY_CHECK, head_of(row)?.with_columns(row, RECORDS)?, "record")?;
+        let [definition, added, progress, history] = RECORDS;
+        (txn.definition, txn.added) = (blob(row, definition)?, blob(row, added)?);
+        (txn.progress, txn.history) = (blob(row, progress)?, blob(row, history)?);
+        Ok(())
+    };
+    read().map_err(|error| unreadable(gid, error))?;
+    Ok(Stored { txn, held })
+}
+
+fn head_of(row: &Row<'_>) -> rusqlite::Result<Checksum> {
+    Checksum::default().with_columns(row, 0..HEAD_COLUMNS)
+}
+
+fn compare(row: &Row<'_>, column: usize, sum: Checksum, part: &'static str) -> rusqlite::Result<()> {
+    if row.get_ref(column)? == ValueRef::Integer(sum.to_column()) {
+        return Ok(());
+    }
+    Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(Altered { part })))
 }
 
 /// A version from a column.
@@ -132,40 +245,6 @@ pub(crate) fn version(row: &Row<'_>, column: usize) -> rusqlite::Result<Version>
 
 fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
     Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
-}
-
-/// Two columns that stand side by side.
-fn two<T: FromSql>(row: &Row<'_>, first: usize) -> rusqlite::Result<(T, T)> {
-    Ok((row.get(first)?, row.get(first + 1)?))
-}
-
-/// What [`summary`] reads.
-pub(crate) const SUMMARY: &str =
-    "gid, pattern, status, created_at, updated_at, finished_at, next_run_at, business_key, attention";
-
-/// A transaction in a list, from the columns [`SUMMARY`].
-///
-/// # Errors
-/// [`StoreError::Corrupt`], and [`StoreError::Down`] if not even the gid can be read.
-pub(crate) fn summary(row: &Row<'_>) -> Result<TxnSummary, StoreError> {
-    let gid = gid(row, 0).map_err(Failure::of)?;
-    let corrupt = |source| StoreError::Corrupt { gid: gid.clone(), source };
-    let (pattern, status) = two(row, 1).map_err(|error| unreadable(&gid, error))?;
-    let (pattern, status) = (tags::to_pattern(pattern).map_err(corrupt)?, tags::to_status(status).map_err(corrupt)?);
-    let read = || -> rusqlite::Result<_> {
-        Ok(TxnSummary {
-            gid: gid.clone(),
-            pattern,
-            status,
-            created_at: timestamp(row, 3)?,
-            updated_at: timestamp(row, 4)?,
-            finished_at: optional_timestamp(row, 5)?,
-            next_run_at: optional_timestamp(row, 6)?,
-            business_key: business_key(row, 7)?,
-            attention: row.get(8)?,
-        })
-    };
-    read().map_err(|error| unreadable(&gid, error))
 }
 
 /// Damage to the file under one row is damage to that transaction; anything else is trouble of the store.

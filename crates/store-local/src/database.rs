@@ -7,24 +7,28 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use escrow_store::StoreError;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::disk::Disk;
 use crate::identity::StoreId;
 
 mod carry;
 mod error;
+mod header;
 mod make;
+mod meta;
 mod rewrite;
 
 pub(crate) use carry::{copy, give_to};
-pub(crate) use error::{Failure, OpenError};
+pub(crate) use error::{Damage, Failure, OpenError};
+pub(crate) use header::Header;
 pub(crate) use make::{UNFINISHED, check, leftover_of, remove};
 use make::{exists, make};
+pub(crate) use meta::{FILTER, Meta, save_filter};
 pub(crate) use rewrite::rewrite_logs;
 
 /// How long a connection waits for a lock that another program (such as `sqlite3`) has on the database.
@@ -48,6 +52,9 @@ const COMMIT_SYNCS: u64 = 1;
 /// A checkpoint syncs the write-ahead log and the database.
 const CHECKPOINT_SYNCS: u64 = 2;
 
+/// A log that begins anew is synced with its header and with its first frame.
+const RESTART_SYNCS: u64 = 2;
+
 /// Ending the log syncs a journal, the database and the directory.
 const CLOSE_SYNCS: u64 = 3;
 
@@ -58,7 +65,9 @@ pub(crate) struct Schema {
     pub(crate) application_id: i32,
     /// Forward only: a schema that has been released is never changed, the next one follows it. Each kind has a table `meta`.
     pub(crate) migrations: &'static [&'static str],
-    /// Its page size in bytes.
+    /// What it counts in the table `meta`, from 0 on.
+    pub(crate) counts: &'static [&'static str],
+    /// Its page size in bytes, below 65,536.
     pub(crate) page_bytes: u32,
 }
 
@@ -79,6 +88,8 @@ pub(crate) struct Database {
     writer: Mutex<Connection>,
     look_ups: Mutex<Option<Connection>>,
     lists: Mutex<Option<Connection>>,
+    /// Held shared by whoever reads over a connection of its own.
+    states: RwLock<()>,
     syncs: Arc<AtomicU64>,
     /// What the former life left in the write-ahead log could not be carried over, because the disk is full.
     unsettled: AtomicBool,
@@ -105,13 +116,19 @@ impl Database {
         }
         rewrite_logs(disk, path)?;
         let sqlite_error = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let header = Header::read(disk, path, schema)?;
         let mut writer = connect(disk, path).map_err(sqlite_error)?;
         let found = make::check(&writer, path, store, schema)?;
+        header.check_length(&writer, path)?;
         set_up(&writer).map_err(sqlite_error)?;
         make::migrate(&mut writer, schema, found).map_err(sqlite_error)?;
+        let header = Header::with_log(&writer).map_err(sqlite_error)?;
         let settled = checkpoint(&writer, "PRAGMA wal_checkpoint(TRUNCATE)");
         let unsettled = match settled {
-            Ok(()) => false,
+            Ok(()) => {
+                header.check_length(&writer, path)?;
+                false
+            }
             // A start on a full disk still reads.
             Err(error) if is_transient(&error) => true,
             Err(error) => return Err(sqlite_error(error)),
@@ -123,6 +140,7 @@ impl Database {
             writer: Mutex::new(writer),
             look_ups: Mutex::default(),
             lists: Mutex::default(),
+            states: RwLock::default(),
             syncs: Arc::clone(syncs),
             unsettled: AtomicBool::new(unsettled),
             closed: AtomicBool::new(false),
@@ -181,27 +199,24 @@ impl Database {
         }
     }
 
-    /// Runs a long read of one state of the database. `mark` is called between two writes: the read sees those before it and
-    /// none after it.
+    /// Runs a long read of one state of the database, while others write.
     ///
     /// # Errors
     /// Those of `read`, and [`StoreError::Down`] if there is no connection.
-    pub(crate) fn read_from<T>(
+    pub(crate) fn read_state<T>(
         &self,
-        mark: impl FnOnce(),
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let writer = self.writer();
-        if !self.disk.shares_databases() {
-            mark();
+        // Connecting to one that is closed could make the file anew.
+        if !self.disk.shares_databases() || self.closed.load(Relaxed) {
             return read(&writer);
         }
-        let snapshot = connect_reader(&self.disk, &self.path).map_err(Failure::of)?;
-        // The state is chosen by the first read.
-        snapshot.execute_batch("BEGIN; SELECT count(*) FROM meta;").map_err(Failure::of)?;
-        mark();
+        let _reading = self.states.read().unwrap_or_else(PoisonError::into_inner);
         drop(writer);
-        read(&snapshot)
+        let state = connect_reader(&self.disk, &self.path).map_err(Failure::of)?;
+        state.execute_batch("BEGIN").map_err(Failure::of)?;
+        read(&state)
     }
 
     /// Carries everything over from the write-ahead log into the database itself. From then on damage to the log's file harms
@@ -215,8 +230,9 @@ impl Database {
 
     fn settle_with(&self, writer: &Connection) -> Result<(), Failure> {
         self.check_failed()?;
-        checkpoint(writer, "PRAGMA wal_checkpoint(FULL)").map_err(|error| self.fail(Failure::of_sync(error)))?;
-        self.syncs.fetch_add(CHECKPOINT_SYNCS, Relaxed);
+        // A reader of ours would keep the log from beginning anew.
+        let _readers = (lock(&self.look_ups), lock(&self.lists), self.wait_for_states());
+        self.restart_log(writer)?;
         self.unsettled.store(false, Relaxed);
         Ok(())
     }
@@ -230,6 +246,7 @@ impl Database {
         self.settle_with(&writer)?;
         self.closed.store(true, Relaxed);
         // A reader's connection would keep the log alive.
+        let _states = self.wait_for_states();
         *lock(&self.look_ups) = None;
         *lock(&self.lists) = None;
         let mode: String = writer
@@ -245,21 +262,38 @@ impl Database {
 
     /// Carries the log over when it has grown long.
     fn limit_log(&self, writer: &Connection) -> Result<(), Failure> {
-        let carry_over = || -> rusqlite::Result<()> {
-            let number = |sql, column| writer.prepare_cached(sql)?.query_row((), |row| row.get::<_, i64>(column));
-            let (pages, page_bytes) = (number("PRAGMA wal_checkpoint(NOOP)", 1)?, number("PRAGMA page_size", 0)?);
-            let carried_over = number("PRAGMA wal_checkpoint(NOOP)", 2)?;
-            if (pages - carried_over) * page_bytes < CHECKPOINT_BYTES {
-                return Ok(());
-            }
-            self.syncs.fetch_add(CHECKPOINT_SYNCS, Relaxed);
-            checkpoint(writer, "PRAGMA wal_checkpoint(PASSIVE)")
+        let waiting = || -> rusqlite::Result<i64> {
+            let (pages, carried_over) = log_pages(writer)?;
+            let page_bytes = writer.prepare_cached("PRAGMA page_size")?.query_row((), |row| row.get::<_, i64>(0))?;
+            Ok((pages - carried_over) * page_bytes)
         };
-        match carry_over() {
-            // The log goes on growing; the next write tries again.
-            Err(error) if is_transient(&error) => Ok(()),
-            result => result.map_err(|error| self.fail(Failure::of_sync(error))),
+        if waiting().map_err(Failure::of)? < CHECKPOINT_BYTES {
+            return Ok(());
         }
+        // Nobody is waited for here, neither a list nor a backup: the log goes on growing, and the next write tries again.
+        let readers = (self.look_ups.try_lock(), self.lists.try_lock(), self.states.try_write());
+        let (Ok(_look_ups), Ok(_lists), Ok(_states)) = readers else { return Ok(()) };
+        writer.busy_timeout(Duration::ZERO).map_err(Failure::of)?;
+        let restarted = self.restart_log(writer);
+        writer.busy_timeout(BUSY_TIMEOUT).map_err(Failure::of)?;
+        restarted.or_else(|failure| if matches!(failure, Failure::Failed(_)) { Err(failure) } else { Ok(()) })
+    }
+
+    /// Carries the write-ahead log over and begins it anew, durably. If its frames still counted, damage in their middle would
+    /// bring older states of some pages back beside newer ones of others. The file keeps its length: growing costs more than
+    /// being written over.
+    fn restart_log(&self, writer: &Connection) -> Result<(), Failure> {
+        // A full disk has no room for the first frame of a log that is empty.
+        if log_pages(writer).map_err(Failure::of)?.0 <= 0 {
+            return Ok(());
+        }
+        let restarted = checkpoint(writer, "PRAGMA wal_checkpoint(RESTART)").and_then(|()| {
+            // The first frame of a new log has new numbers, with which those behind it do not count.
+            writer.execute("UPDATE meta SET value = value WHERE key = ?1", [meta::CHECK]).map(drop)
+        });
+        restarted.map_err(|error| self.fail(Failure::of_sync(error)))?;
+        self.syncs.fetch_add(CHECKPOINT_SYNCS + RESTART_SYNCS, Relaxed);
+        Ok(())
     }
 
     fn check_failed(&self) -> Result<(), Failure> {
@@ -279,6 +313,10 @@ impl Database {
     pub(crate) fn disconnect(&self) {
         *lock(&self.look_ups) = None;
         *lock(&self.lists) = None;
+    }
+
+    fn wait_for_states(&self) -> RwLockWriteGuard<'_, ()> {
+        self.states.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -327,22 +365,15 @@ fn checkpoint(writer: &Connection, pragma: &str) -> rusqlite::Result<()> {
     Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
 }
 
+/// How many pages the write-ahead log has, and how many of them are carried over.
+fn log_pages(writer: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let sql = "PRAGMA wal_checkpoint(NOOP)";
+    writer.prepare_cached(sql)?.query_row((), |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
 /// Whether the same can be tried again later.
 fn is_transient(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// A value of the table `meta`.
-pub(crate) fn meta<T: rusqlite::types::FromSql>(connection: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
-    connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()
-}
-
-/// Sets a value of the table `meta`.
-pub(crate) fn set_meta(connection: &Connection, key: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
-        .execute(rusqlite::params![key, value])
-        .map(drop)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use escrow_store::StoreError;
 use escrow_txn::Gid;
 use rusqlite::Connection;
 
-use crate::columns;
+use crate::columns::{self, Stored};
+use crate::database::Meta;
+use crate::ledger::{self, Ledger};
 
 /// Something that a check found to be wrong.
 #[derive(Debug)]
@@ -52,20 +54,32 @@ pub(crate) enum Problem {
         /// What is there.
         found: u64,
     },
+    /// The rows are not those of which the database keeps sums.
+    #[error("the rows are not those that the database keeps account of")]
+    Sums,
 }
 
-/// Reads all of a database, and returns what is wrong with it: with its structure, and with each row. `kept` is the number of
-/// rows that it says it has, and `may_hold` the filter over it.
-pub(crate) fn check(connection: &Connection, file: &Path, kept: u64, may_hold: &dyn Fn(&Gid) -> bool) -> Vec<Finding> {
+/// Reads all of a database, and returns what is wrong with it: with its structure, with each index, and with each row.
+/// `may_hold` is the filter over it.
+pub(crate) fn check(connection: &Connection, file: &Path, may_hold: &dyn Fn(&Gid) -> bool) -> Vec<Finding> {
     let mut findings = Findings { file, found: Vec::new() };
     if let Err(error) = check_structure(connection, &mut findings) {
         findings.add(None, Problem::Database(error));
     }
-    match check_rows(connection, may_hold, &mut findings) {
-        Ok(found) if found != kept => findings.add(None, Problem::RowCount { kept, found }),
-        Ok(_) => {}
-        Err(error) => findings.add(None, Problem::Database(error)),
-    }
+    let kept = Meta::read(connection).and_then(|meta| Ledger::of(&meta));
+    let checked = kept.and_then(|kept| {
+        for index in kept.indexes() {
+            ledger::prove(connection, index).unwrap_or_else(|error| findings.add(None, Problem::Database(error)));
+        }
+        let (found, readable) = check_rows(connection, may_hold, &mut findings, kept.empty())?;
+        if found != kept.rows {
+            findings.add(None, Problem::RowCount { kept: kept.rows, found });
+        } else if readable.rows == found && readable != kept {
+            findings.add(None, Problem::Sums);
+        }
+        Ok(())
+    });
+    checked.unwrap_or_else(|error| findings.add(None, Problem::Database(error)));
     findings.found
 }
 
@@ -92,12 +106,13 @@ fn check_structure(connection: &Connection, findings: &mut Findings<'_>) -> rusq
     Ok(())
 }
 
-/// Returns how many rows there are.
+/// Returns how many rows there are, and the account of those that can be read.
 fn check_rows(
     connection: &Connection,
     may_hold: &dyn Fn(&Gid) -> bool,
     findings: &mut Findings<'_>,
-) -> rusqlite::Result<u64> {
+    mut readable: Ledger,
+) -> rusqlite::Result<(u64, Ledger)> {
     let columns = columns::STORED;
     let mut statement = connection.prepare(&format!("SELECT {columns} FROM txn NOT INDEXED ORDER BY seq"))?;
     let mut rows = statement.query(())?;
@@ -111,12 +126,18 @@ fn check_rows(
                 continue;
             }
         };
-        if let Err(error) = columns::stored(&gid, row).and_then(|txn| txn.decode()) {
-            findings.add(Some(gid.clone()), Problem::Unreadable(error));
+        match columns::stored(&gid, row) {
+            Ok(Stored { txn, held }) => {
+                readable.add(&txn, held);
+                if let Err(error) = txn.decode() {
+                    findings.add(Some(gid.clone()), Problem::Unreadable(error));
+                }
+            }
+            Err(error) => findings.add(Some(gid.clone()), Problem::Unreadable(error)),
         }
         if !may_hold(&gid) {
             findings.add(Some(gid), Problem::NotInFilter);
         }
     }
-    Ok(found)
+    Ok((found, readable))
 }

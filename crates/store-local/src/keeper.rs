@@ -15,6 +15,7 @@ use escrow_txn::{Gid, Timestamp};
 use crate::archive::Purgeable;
 use crate::core::{Core, is_purged};
 use crate::database::Failure;
+use crate::ledger::Index;
 use crate::log;
 use crate::spill::Released;
 
@@ -97,7 +98,8 @@ impl Keeper {
         round.take(self.save())?;
         round.take(self.settle().map(|()| false))?;
         round.take(self.retire().map(|()| false))?;
-        round.take(self.build_filter().map(|()| false))?;
+        // Creations ask the filter that is made of it.
+        round.take(self.core.spill.prove(Index::Gid).map(|()| false).map_err(Into::into))?;
         round.take(self.refill(now))?;
         round.end()
     }
@@ -105,13 +107,6 @@ impl Keeper {
     fn prepare_spare(&self) -> Result<(), KeeperError> {
         self.core.segments.prepare_spare(self.core.log_full.load(Relaxed))?;
         self.core.log_full.store(false, Relaxed);
-        Ok(())
-    }
-
-    fn build_filter(&self) -> Result<(), KeeperError> {
-        if self.core.spill.needs_filter() {
-            self.core.spill.build_filter()?;
-        }
         Ok(())
     }
 
@@ -261,8 +256,13 @@ impl Keeper {
             for Released { gid, next_run_at, in_flight } in &released {
                 table.released(gid, *next_run_at, *in_flight, now);
             }
+            drop(table);
             count += released.len() as u64;
             if gid.is_some() || released.is_empty() {
+                if count > 0 {
+                    // The log does not tell of it.
+                    self.core.spill.settle()?;
+                }
                 return Ok(count);
             }
         }

@@ -14,6 +14,7 @@
 mod archive;
 mod backup;
 mod check;
+mod checksum;
 mod columns;
 mod core;
 mod database;
@@ -25,6 +26,7 @@ mod find;
 mod finding;
 mod identity;
 mod keeper;
+mod ledger;
 mod list;
 mod listing;
 mod log;

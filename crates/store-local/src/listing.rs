@@ -1,8 +1,10 @@
 //! Lists, as SQL: one page of one database.
 //!
 //! There is no index in the order of lists, which would cost every write as much as all others together. The index by state
-//! and pattern has the order within each pair, of which there are few: a list merges these ranges, reads no row that it does
-//! not show, and sorts nothing.
+//! and pattern has the order within each pair, of which there are few: a list merges these ranges, and sorts nothing.
+//!
+//! SQL only says what is in the index. Everything else that a query asks for is compared with the row once it has been read
+//! and its check is right: a row that was altered must not be left out because of that.
 
 use escrow_store::codec::tags;
 use escrow_store::{ListQuery, StoreError, TxnSummary};
@@ -12,6 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use crate::columns::{self, micros};
 use crate::database::Failure;
+use crate::ledger::Index;
 
 /// The states of finished transactions.
 pub(crate) const FINISHED: [Status; 3] = [Status::Committed, Status::Aborted, Status::Stopped];
@@ -39,12 +42,30 @@ pub(crate) fn page(
     while items.len() < limit
         && let Some(row) = rows.next().map_err(Failure::of)?
     {
-        let item = columns::summary(row)?;
-        if !skip(&item.gid)? {
-            items.push(item);
+        let gid = columns::gid(row, 0).map_err(Failure::of)?;
+        let txn = columns::head(&gid, row)?.txn;
+        let is_asked_for = txn.matches(query)
+            && states.contains(&txn.head.status)
+            && finished_from.is_none_or(|from| txn.head.finished_at >= Some(from));
+        if is_asked_for && !skip(&gid)? {
+            items.push(txn.summary());
         }
     }
     Ok(items)
+}
+
+/// The index that a query goes through.
+pub(crate) fn index_of(query: &ListQuery) -> Index {
+    if query.waiting_past.is_some() {
+        // Those that wait so long are few, and are sorted.
+        Index::Due
+    } else if query.business_key.is_some() {
+        Index::BusinessKey
+    } else if query.attention == Some(true) {
+        Index::Attention
+    } else {
+        Index::Kind
+    }
 }
 
 /// A statement and its values. Text from outside is only ever a value.
@@ -61,25 +82,38 @@ impl Select {
         if states.is_empty() {
             return None;
         }
-        let patterns = PATTERNS.iter().filter(|&&known| query.pattern.is_none_or(|asked| asked == known));
-        let patterns: Vec<u8> = patterns.map(|pattern| tags::of_pattern(*pattern)).collect();
+        let index = index_of(query);
         let mut all = Conditions::default();
-        all.add_common(query, finished_from);
-        let kinds = || format!("status IN ({}) AND pattern IN ({})", join(&states), join(&patterns));
-        let ranges = if let Some(past) = query.waiting_past {
-            // Those that wait so long are few, and are sorted.
-            let past = all.value(micros(past));
-            vec![("txn_due", format!("held IN (0, 1) AND owner IS NULL AND next_run_at > {past} AND {}", kinds()))]
-        } else if query.business_key.is_some() {
-            vec![("txn_business_key", kinds())]
-        } else if query.attention == Some(true) {
-            vec![("txn_attention", kinds())]
-        } else {
-            let pairs = states.iter().flat_map(|state| patterns.iter().map(move |pattern| (state, pattern)));
-            pairs.map(|(state, pattern)| ("txn_kind", format!("status = {state} AND pattern = {pattern}"))).collect()
+        let ranges = match index {
+            Index::Kind => {
+                all.add_times(query);
+                if let Some(from) = finished_from {
+                    all.add("finished_at >=", micros(from));
+                }
+                let patterns = PATTERNS.iter().filter(|&&known| query.pattern.is_none_or(|asked| asked == known));
+                let patterns: Vec<u8> = patterns.map(|pattern| tags::of_pattern(*pattern)).collect();
+                let pairs = states.iter().flat_map(|state| patterns.iter().map(move |pattern| (state, pattern)));
+                pairs.map(|(state, pattern)| format!("status = {state} AND pattern = {pattern}")).collect()
+            }
+            Index::BusinessKey => {
+                all.add_times(query);
+                let key = query.business_key.as_ref().map_or("", |key| key.as_str());
+                all.add("business_key =", key.to_owned());
+                vec!["true".to_owned()]
+            }
+            Index::Attention => {
+                all.add_times(query);
+                // A literal, as in the index.
+                vec!["attention = 1".to_owned()]
+            }
+            _ => {
+                all.add("next_run_at >", query.waiting_past.map_or(0, micros));
+                vec!["owner IS NULL AND held IN (0, 1)".to_owned()]
+            }
         };
-        let select = |(index, condition): (&str, String)| {
-            format!("SELECT {} FROM txn INDEXED BY {index} WHERE {condition}{}", columns::SUMMARY, all.sql)
+        let select = |range: String| {
+            let (head, index) = (columns::HEAD, index.name());
+            format!("SELECT {head} FROM txn INDEXED BY {index} WHERE {range}{}", all.sql)
         };
         let selects: Vec<_> = ranges.into_iter().map(select).collect();
         let sql = format!("{} ORDER BY created_at DESC, gid DESC", selects.join(" UNION ALL "));
@@ -101,42 +135,24 @@ impl Conditions {
         format!("?{}", self.values.len())
     }
 
-    fn add(&mut self, condition: &str) {
-        self.sql.push_str(" AND ");
-        self.sql.push_str(condition);
+    fn add(&mut self, compared: &str, value: impl Into<Value>) {
+        let value = self.value(value);
+        self.sql.push_str(&format!(" AND {compared} {value}"));
     }
 
-    fn add_common(&mut self, query: &ListQuery, finished_from: Option<Timestamp>) {
-        // Both ends that a query can set are one place in the order. The empty text comes before every gid.
+    /// Both ends of the order.
+    fn add_times(&mut self, query: &ListQuery) {
+        // Those that a query can set are one place in the order. The empty text comes before every gid.
         let after = query.after.as_ref().map(|after| (after.created_at, after.gid.as_str()));
         let before = query.created_before.map(|before| (before, ""));
         if let Some((at, gid)) = after.into_iter().chain(before).min() {
             let (at, gid) = (self.value(micros(at)), self.value(gid.to_owned()));
-            self.add(&format!("(created_at, gid) < ({at}, {gid})"));
+            self.sql.push_str(&format!(" AND (created_at, gid) < ({at}, {gid})"));
         }
         if let Some(from) = query.created_from {
-            let from = self.value(micros(from));
-            self.add(&format!("created_at >= {from}"));
-        }
-        if let Some(from) = finished_from {
-            let from = self.value(micros(from));
-            self.add(&format!("finished_at >= {from}"));
-        }
-        if let Some(key) = &query.business_key {
-            let key = self.value(key.as_str().to_owned());
-            self.add(&format!("business_key = {key}"));
-        }
-        // Literals, so that the index of those that ask for attention can be used.
-        match query.attention {
-            Some(true) => self.add("attention = 1"),
-            Some(false) => self.add("attention = 0"),
-            None => {}
+            self.add("created_at >=", micros(from));
         }
     }
-}
-
-fn join(numbers: &[u8]) -> String {
-    numbers.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! that a replay of the log can do everything once more. Rows that are on hold came from a backup: nobody drives them until
 //! an operator releases them.
 //!
-//! Opening reads no transaction. The numbers of rows are kept beside them; a filter over the gids says at once that one is
-//! not there, and is built at opening if the rows are few, else later, while reads and writes go on.
+//! Opening reads no transaction. What is kept about the rows stands beside them; a filter over the gids says at once that one
+//! is not there, and is built at opening if the rows are few, else later, while reads go on. Until it is built, whoever finds
+//! nothing builds it, because the index has to be proven first.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,13 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use escrow_store::{StoreError, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::columns;
-use crate::database::{self, Database, Failure, OpenError, Schema};
+use crate::checksum::Checksum;
+use crate::columns::{self, Stored};
+use crate::database::{self, Database, Failure, Meta, OpenError, Schema};
 use crate::disk::Disk;
 use crate::filter::Fingerprint;
 use crate::identity::StoreId;
+use crate::ledger::{Index, Ledger, Proven};
 
 mod fingerprints;
 mod reads;
@@ -31,18 +34,30 @@ const SCHEMA: Schema = Schema {
     // "EscU"
     application_id: 0x4573_6355,
     migrations: &[include_str!("schema/unfinished_1.sql")],
+    counts: &[
+        "rows",
+        "sum_gid",
+        "sum_kind",
+        "sum_business_key",
+        "sum_attention",
+        "sum_due",
+        "sum_in_flight",
+        "sum_held",
+        HELD,
+        SETTINGS,
+    ],
     page_bytes: 4096,
 };
 
-/// Up to so many rows, the filter is built at opening.
+/// Up to so many rows, the filter is built and all indexes are proven at opening.
 const FILTER_AT_OPEN_ROWS: u64 = 100_000;
 
 /// Transactions that are released at one time.
 const RELEASED_MAX: u32 = 1_000;
 
 /// Keys of the table `meta`.
-const ROWS: &str = "rows";
 const HELD: &str = "held";
+const SETTINGS: &str = "sum_setting";
 
 /// A setting as the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +68,6 @@ pub(crate) struct SavedSetting {
     pub(crate) key: String,
     /// Its value; `None`: it is deleted.
     pub(crate) value: Option<(Version, Bytes)>,
-}
-
-/// A transaction as the database has it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Spilled {
-    /// The transaction.
-    pub(crate) txn: StoredTxn,
-    /// Whether it was restored from a backup, and waits for an operator to release it.
-    pub(crate) held: bool,
 }
 
 /// A transaction that was on hold.
@@ -91,17 +97,22 @@ pub(crate) struct SpillInfo {
 pub(crate) struct Spill {
     database: Database,
     filter: Fingerprints,
+    proven: Proven,
     info: Mutex<SpillInfo>,
     syncs: Arc<AtomicU64>,
 }
 
-/// What one transaction has done to the rows.
-#[derive(Debug, Default)]
-struct Written {
+/// What a transaction of the database does to the rows.
+struct Writing<'c> {
+    connection: &'c Connection,
+    upsert: CachedStatement<'c>,
+    ledger: Ledger,
+    /// Rows on hold.
+    held: i64,
+    /// The sum of the settings' checksums.
+    settings: i64,
     inserted: Vec<Fingerprint>,
     removed: Vec<Fingerprint>,
-    /// Rows on hold, more than before.
-    held: i64,
 }
 
 impl Spill {
@@ -112,13 +123,17 @@ impl Spill {
     pub(crate) fn open(disk: &Arc<dyn Disk>, path: &Path, store: StoreId) -> Result<Self, OpenError> {
         let syncs = Arc::default();
         let database = Database::open(disk, path, store, &SCHEMA, &syncs)?;
-        let spill = Self { database, filter: Fingerprints::default(), info: Mutex::default(), syncs };
-        let read = |connection: &Connection| info(connection).map_err(|error| Failure::of(error).into());
+        let (filter, proven) = (Fingerprints::default(), Proven::default());
+        let spill = Self { database, filter, proven, info: Mutex::default(), syncs };
+        let read = |connection: &Connection| {
+            let info = Meta::read(connection).and_then(|meta| info(connection, &meta));
+            info.map_err(|error| Failure::of(error).into())
+        };
         let open_error = |source: StoreError| OpenError::Read { path: path.to_owned(), source };
         let info = spill.database.read(database::Turn::LookUp, read).map_err(open_error)?;
         *spill.info_mut() = info;
         if info.rows <= FILTER_AT_OPEN_ROWS {
-            spill.build_filter().map_err(open_error)?;
+            Index::ALL.into_iter().try_for_each(|index| spill.prove(index)).map_err(open_error)?;
         }
         Ok(spill)
     }
@@ -128,10 +143,15 @@ impl Spill {
     /// # Errors
     /// [`Failure`].
     pub(crate) fn save(&self, txns: &[Arc<StoredTxn>], settings: &[SavedSetting]) -> Result<(), Failure> {
-        let upsert = columns::upsert!("excluded.version > txn.version");
-        self.write(|connection, written| {
-            txns.iter().try_for_each(|txn| put(connection, upsert, txn, written))?;
-            settings.iter().try_for_each(|setting| save_setting(connection, setting))
+        self.write(|writing| {
+            for txn in txns {
+                let stands = columns::find_head(writing.connection, &txn.gid)?;
+                if stands.as_ref().is_none_or(|stands| stands.txn.version < txn.version) {
+                    let held = stands.as_ref().is_some_and(|stands| stands.held);
+                    writing.put(stands, txn, held)?;
+                }
+            }
+            settings.iter().try_for_each(|setting| writing.save_setting(setting))
         })
     }
 
@@ -140,13 +160,11 @@ impl Spill {
     /// # Errors
     /// [`Failure`].
     pub(crate) fn save_held(&self, txns: &[StoredTxn]) -> Result<(), Failure> {
-        self.write(|connection, written| {
-            let mut hold = connection.prepare_cached("UPDATE txn SET held = 1 WHERE gid = ?1 AND held = 0")?;
-            for txn in txns {
-                put(connection, columns::upsert!("true"), txn, written)?;
-                written.held += i64::from(hold.execute([txn.gid.as_str()])? == 1);
-            }
-            Ok(())
+        self.write(|writing| {
+            txns.iter().try_for_each(|txn| {
+                let stands = columns::find_head(writing.connection, &txn.gid)?;
+                writing.put(stands, txn, true)
+            })
         })
     }
 
@@ -156,13 +174,21 @@ impl Spill {
     /// # Errors
     /// [`Failure`].
     pub(crate) fn release(&self, gid: Option<&Gid>) -> Result<Vec<Released>, Failure> {
-        self.write(|connection, written| {
-            let only = gid.map(Gid::as_str);
-            let released = held_rows(connection, only)?;
-            let mut release = connection.prepare_cached("UPDATE txn SET held = 0 WHERE gid = ?1")?;
-            for row in &released {
-                release.execute([row.gid.as_str()])?;
-                written.held -= 1;
+        self.write(|writing| {
+            let gids = match gid {
+                Some(gid) => vec![gid.clone()],
+                None => held_gids(writing.connection)?,
+            };
+            let mut released = Vec::with_capacity(gids.len());
+            for gid in gids {
+                let stands = columns::find(writing.connection, &gid).map_err(columns::within)?;
+                if let Some(stands) = stands.filter(|stands| stands.held) {
+                    let head = &stands.txn.head;
+                    let (next_run_at, in_flight) = (head.next_run_at, head.owner.is_some());
+                    released.push(Released { gid, next_run_at, in_flight });
+                    let txn = stands.txn.clone();
+                    writing.put(Some(stands), &txn, false)?;
+                }
             }
             Ok(released)
         })
@@ -173,17 +199,7 @@ impl Spill {
     /// # Errors
     /// [`Failure`].
     pub(crate) fn delete(&self, gids: &[Gid]) -> Result<(), Failure> {
-        self.write(|connection, written| {
-            let mut delete = connection.prepare_cached("DELETE FROM txn WHERE gid = ?1 RETURNING held")?;
-            for gid in gids {
-                let held: Option<i64> = delete.query_row([gid.as_str()], |row| row.get(0)).optional()?;
-                if let Some(held) = held {
-                    written.removed.push(Fingerprint::of(gid));
-                    written.held -= held;
-                }
-            }
-            Ok(())
-        })
+        self.write(|writing| gids.iter().try_for_each(|gid| writing.delete(gid)))
     }
 
     /// Makes everything independent of SQLite's write-ahead log: only then a segment can go without anybody depending on a
@@ -212,30 +228,34 @@ impl Spill {
     }
 
     /// Runs `work` as one durable transaction, with everything that is kept about the rows.
-    fn write<T>(&self, work: impl FnOnce(&Connection, &mut Written) -> rusqlite::Result<T>) -> Result<T, Failure> {
-        let mut written = Written::default();
+    fn write<T>(&self, work: impl FnOnce(&mut Writing<'_>) -> rusqlite::Result<T>) -> Result<T, Failure> {
+        // What is not found by its gid is written as new.
+        self.prove(Index::Gid).map_err(|error| Failure::Sqlite(Arc::new(error)))?;
+        let (mut inserted, mut removed) = (Vec::new(), Vec::new());
         let mut is_noted = false;
         let result = self.database.write(|connection| {
-            let done = work(connection, &mut written)?;
-            let grown = written.inserted.len() as i64 - written.removed.len() as i64;
-            add_to_count(connection, ROWS, grown)?;
-            add_to_count(connection, HELD, written.held)?;
-            let info = info(connection)?;
+            let mut meta = Meta::read(connection)?;
+            let mut writing = Writing::begin(connection, &meta)?;
+            let done = work(&mut writing)?;
+            writing.save(&mut meta);
+            meta.write(connection)?;
+            let info = info(connection, &meta)?;
+            (inserted, removed) = (writing.inserted, writing.removed);
             // Before anybody can see the rows.
-            self.filter.insert(&written.inserted);
+            self.filter.insert(&inserted);
             is_noted = true;
             Ok((done, info))
         });
         match result {
             Ok((done, info)) => {
-                self.filter.remove(&written.removed);
+                self.filter.remove(&removed);
                 *self.info_mut() = info;
                 Ok(done)
             }
             Err(failure) => {
                 // After a failed commit the rows may be there.
                 if is_noted && !matches!(failure, Failure::Failed(_)) {
-                    self.filter.remove(&written.inserted);
+                    self.filter.remove(&inserted);
                 }
                 Err(failure)
             }
@@ -247,59 +267,81 @@ impl Spill {
     }
 }
 
-fn put(connection: &Connection, upsert: &str, txn: &StoredTxn, written: &mut Written) -> rusqlite::Result<()> {
-    let mut is_there = connection.prepare_cached("SELECT 1 FROM txn WHERE gid = ?1")?;
-    if !is_there.exists([txn.gid.as_str()])? {
-        written.inserted.push(Fingerprint::of(&txn.gid));
-    }
-    columns::write(&mut *connection.prepare_cached(upsert)?, txn).map(drop)
-}
-
-fn save_setting(connection: &Connection, setting: &SavedSetting) -> rusqlite::Result<()> {
-    let (category, key) = (&setting.category, &setting.key);
-    match &setting.value {
-        Some((version, value)) => connection
-            .prepare_cached("INSERT OR REPLACE INTO setting (category, key, version, value) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![category, key, version.0.cast_signed(), &**value]),
-        None => {
-            connection.prepare_cached("DELETE FROM setting WHERE category = ?1 AND key = ?2")?.execute([category, key])
-        }
-    }
-    .map(drop)
-}
-
-fn held_rows(connection: &Connection, only: Option<&str>) -> rusqlite::Result<Vec<Released>> {
-    let released = |row: &rusqlite::Row<'_>| {
-        Ok(Released {
-            gid: columns::gid(row, 0)?,
-            next_run_at: row.get::<_, Option<i64>>(1)?.map(columns::from_micros),
-            in_flight: row.get(2)?,
+impl<'c> Writing<'c> {
+    fn begin(connection: &'c Connection, meta: &Meta) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            upsert: connection.prepare_cached(columns::UPSERT)?,
+            ledger: Ledger::of(meta)?,
+            held: meta.number(HELD)?,
+            settings: meta.number(SETTINGS)?,
+            inserted: Vec::new(),
+            removed: Vec::new(),
         })
-    };
-    let columns = "SELECT gid, next_run_at, owner IS NOT NULL FROM txn";
-    match only {
-        Some(gid) => {
-            let sql = format!("{columns} WHERE gid = ?1 AND held = 1");
-            connection.prepare_cached(&sql)?.query_map([gid], released)?.collect()
+    }
+
+    /// Notes what is kept about the rows from now on.
+    fn save(&self, meta: &mut Meta) {
+        self.ledger.save(meta);
+        meta.set(HELD, self.held);
+        meta.set(SETTINGS, self.settings);
+    }
+
+    /// Writes a row in place of the one that stands under its gid.
+    fn put(&mut self, stands: Option<Stored>, txn: &StoredTxn, held: bool) -> rusqlite::Result<()> {
+        match stands {
+            Some(stands) => self.forget(&stands),
+            None => self.inserted.push(Fingerprint::of(&txn.gid)),
         }
-        None => {
-            let sql = format!("{columns} INDEXED BY txn_held WHERE held = 1 LIMIT ?1");
-            connection.prepare_cached(&sql)?.query_map([RELEASED_MAX], released)?.collect()
+        columns::write(&mut self.upsert, txn, held)?;
+        self.ledger.add(txn, held);
+        self.held += i64::from(held);
+        Ok(())
+    }
+
+    fn delete(&mut self, gid: &Gid) -> rusqlite::Result<()> {
+        if let Some(stands) = columns::find_head(self.connection, gid)? {
+            self.connection.prepare_cached("DELETE FROM txn WHERE gid = ?1")?.execute([gid.as_str()])?;
+            self.forget(&stands);
+            self.removed.push(Fingerprint::of(gid));
         }
+        Ok(())
+    }
+
+    fn forget(&mut self, stands: &Stored) {
+        self.ledger.remove(stands);
+        self.held -= i64::from(stands.held);
+    }
+
+    fn save_setting(&mut self, setting: &SavedSetting) -> rusqlite::Result<()> {
+        let (category, key) = (&setting.category, &setting.key);
+        let sql = "DELETE FROM setting WHERE category = ?1 AND key = ?2 RETURNING category, key, version, value";
+        let check = |row: &Row<'_>| check_of_setting(row);
+        let stands = self.connection.prepare_cached(sql)?.query_row([category, key], check).optional()?;
+        self.settings -= stands.unwrap_or(0);
+        if let Some((version, value)) = &setting.value {
+            let sql = "INSERT INTO setting (category, key, version, value) VALUES (?1, ?2, ?3, ?4) \
+                       RETURNING category, key, version, value";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            self.settings += statement.query_row(params![category, key, version.0.cast_signed(), &**value], check)?;
+        }
+        Ok(())
     }
 }
 
-fn add_to_count(connection: &Connection, key: &str, more: i64) -> rusqlite::Result<()> {
-    if more == 0 {
-        return Ok(());
-    }
-    let count: i64 = database::meta(connection, key)?.unwrap_or(0);
-    database::set_meta(connection, key, count + more)
+/// The checksum of a setting: category, key, version, value.
+fn check_of_setting(row: &Row<'_>) -> rusqlite::Result<i64> {
+    Ok(Checksum::default().with_columns(row, 0..4)?.to_column())
 }
 
-fn info(connection: &Connection) -> rusqlite::Result<SpillInfo> {
-    let count = |key| Ok::<_, rusqlite::Error>(database::meta::<i64>(connection, key)?.unwrap_or(0).unsigned_abs());
-    Ok(SpillInfo { rows: count(ROWS)?, held: count(HELD)?, oldest_created_at: reads::oldest(connection)? })
+fn held_gids(connection: &Connection) -> rusqlite::Result<Vec<Gid>> {
+    let sql = "SELECT gid FROM txn INDEXED BY txn_held WHERE held = 1 LIMIT ?1";
+    connection.prepare_cached(sql)?.query_map([RELEASED_MAX], |row| columns::gid(row, 0))?.collect()
+}
+
+fn info(connection: &Connection, meta: &Meta) -> rusqlite::Result<SpillInfo> {
+    let held = meta.number(HELD)?.unsigned_abs();
+    Ok(SpillInfo { rows: Ledger::of(meta)?.rows, held, oldest_created_at: reads::oldest(connection)? })
 }
 
 #[cfg(test)]

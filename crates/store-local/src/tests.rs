@@ -12,6 +12,7 @@ use crate::tuning::Tuning;
 use crate::writer::Room;
 
 mod bare;
+mod damage;
 mod full_disk;
 mod keeping;
 mod power;

@@ -51,7 +51,7 @@ impl Transfer for LocalStore {
 }
 
 /// What is finished comes before what is not, then the highest version counts.
-fn export(core: &Core, after: Option<&Gid>, limit: usize) -> Result<Vec<StoredTxn>, StoreError> {
+pub(crate) fn export(core: &Core, after: Option<&Gid>, limit: usize) -> Result<Vec<StoredTxn>, StoreError> {
     let mut found: BTreeMap<Gid, StoredTxn> = BTreeMap::new();
     let mut take = |txn: StoredTxn| {
         let rank = |txn: &StoredTxn| (txn.head.status.is_final(), txn.version);

@@ -1,9 +1,9 @@
 use escrow_store::StoredTxn;
 use escrow_txn::Timestamp;
-use rusqlite::Connection;
 
 use crate::columns::micros;
-use crate::database;
+use crate::database::Meta;
+use crate::ledger::Ledger;
 
 /// What is known of a partition's rows without reading them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +24,20 @@ pub(super) struct Span {
 
 impl Span {
     const EMPTY: Self = Self { first: i64::MAX, last: i64::MIN };
-    const UNKNOWN: Self = Self { first: i64::MIN, last: i64::MAX };
 
     fn with(self, at: Timestamp) -> Self {
         let at = micros(at);
         Self { first: self.first.min(at), last: self.last.max(at) }
     }
 
-    /// Reads a span that was saved under these keys.
-    fn read(connection: &Connection, first: &str, last: &str) -> rusqlite::Result<Option<Self>> {
-        let (first, last) = (database::meta(connection, first)?, database::meta(connection, last)?);
-        Ok(first.zip(last).map(|(first, last)| Self { first, last }))
+    /// A span that was saved under these keys.
+    fn of(meta: &Meta, [first, last]: [&'static str; 2]) -> rusqlite::Result<Self> {
+        Ok(Self { first: meta.number(first)?, last: meta.number(last)? })
     }
 
-    fn save(self, connection: &Connection, first: &str, last: &str) -> rusqlite::Result<()> {
-        database::set_meta(connection, first, self.first)?;
-        database::set_meta(connection, last, self.last)
+    fn save(self, meta: &mut Meta, [first, last]: [&'static str; 2]) {
+        meta.set(first, self.first);
+        meta.set(last, self.last);
     }
 }
 
@@ -48,36 +46,27 @@ const CREATED: [&str; 2] = ["created_first", "created_last"];
 const FINISHED: [&str; 2] = ["finished_first", "finished_last"];
 
 impl Bounds {
-    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let rows = rows(connection)?;
-        // Rows without bounds can be anywhere: nothing is left out because of them, and nothing removed.
-        let missing = if rows == 0 { Span::EMPTY } else { Span::UNKNOWN };
-        let created = Span::read(connection, CREATED[0], CREATED[1])?.unwrap_or(missing);
-        let finished = Span::read(connection, FINISHED[0], FINISHED[1])?.unwrap_or(missing);
-        Ok(Self { rows, created, finished })
-    }
-
-    /// The bounds with these rows too; their number is not counted.
-    pub(super) fn with(mut self, txns: &[&StoredTxn]) -> Self {
-        for txn in txns {
-            self.created = self.created.with(txn.created_at);
-            if let Some(at) = txn.head.finished_at {
-                self.finished = self.finished.with(at);
-            }
+    /// The bounds that were saved.
+    ///
+    /// # Errors
+    /// [`crate::database::Damage`].
+    pub(super) fn of(meta: &Meta) -> rusqlite::Result<Self> {
+        let rows = Ledger::of(meta)?.rows;
+        if rows == 0 {
+            return Ok(Self { rows, created: Span::EMPTY, finished: Span::EMPTY });
         }
-        self
+        Ok(Self { rows, created: Span::of(meta, CREATED)?, finished: Span::of(meta, FINISHED)? })
     }
 
-    /// Saves them with the number of rows that there are.
-    pub(super) fn save(self, connection: &Connection) -> rusqlite::Result<Self> {
-        self.created.save(connection, CREATED[0], CREATED[1])?;
-        self.finished.save(connection, FINISHED[0], FINISHED[1])?;
-        Ok(Self { rows: rows(connection)?, ..self })
+    /// The bounds with this row too.
+    pub(super) fn with(self, txn: &StoredTxn) -> Self {
+        let finished = txn.head.finished_at.map_or(self.finished, |at| self.finished.with(at));
+        Self { created: self.created.with(txn.created_at), finished, ..self }
     }
-}
 
-/// Rows are never deleted, so the last number is how many there are.
-fn rows(connection: &Connection) -> rusqlite::Result<u64> {
-    let last: Option<i64> = connection.prepare_cached("SELECT max(seq) FROM txn")?.query_row((), |row| row.get(0))?;
-    Ok(last.unwrap_or(0).unsigned_abs())
+    /// Notes what is to be saved; the number of rows is the ledger's.
+    pub(super) fn save(self, meta: &mut Meta) {
+        self.created.save(meta, CREATED);
+        self.finished.save(meta, FINISHED);
+    }
 }

@@ -12,20 +12,21 @@ use super::closed::{ClosedFile, Connections};
 use super::front::Front;
 use super::name::Name;
 use crate::columns;
-use crate::database::{self, Database, Failure, OpenError, Schema, Turn};
+use crate::database::{self, Database, FILTER, Failure, Header, Meta, OpenError, Schema, Turn};
 use crate::disk::Disk;
 use crate::filter::{Fingerprint, GidFilter};
 use crate::identity::StoreId;
+use crate::ledger::{self, Index, Ledger, Proven};
 
 const SCHEMA: Schema = Schema {
     // "EscF"
     application_id: 0x4573_6346,
     migrations: &[include_str!("../schema/finished_1.sql")],
+    counts: &["rows", "sum_gid", "sum_kind", "sum_business_key", "sum_attention"],
     page_bytes: 8192,
 };
 
-/// Keys of the table `meta`: the filter of a closed partition, and the number of rows when it was made.
-const FILTER: &str = "filter";
+/// The key of the table `meta` for the number of rows when the filter of a closed partition was made.
 const FILTER_ROWS: &str = "filter_rows";
 
 /// Fingerprints are taken up in pieces: whoever asks the filter meanwhile does not wait for a whole batch.
@@ -54,6 +55,7 @@ impl Context {
 pub(super) struct Partition {
     pub(super) name: Name,
     place: Place,
+    proven: Proven,
 }
 
 #[derive(Debug)]
@@ -76,14 +78,17 @@ impl Partition {
     pub(super) fn open_closed(context: &Context, name: Name) -> Result<Option<Self>, OpenError> {
         let path = context.path(name);
         database::rewrite_logs(&context.disk, &path)?;
+        let header = Header::read(&context.disk, &path, &SCHEMA)?;
         let sqlite_error = |source| OpenError::Sqlite { path: path.clone(), source };
         let connection = database::connect(&context.disk, &path).map_err(sqlite_error)?;
         database::check(&connection, &path, context.store, &SCHEMA)?;
+        header.check_length(&connection, &path)?;
         let read = || -> rusqlite::Result<Option<(GidFilter, Bounds)>> {
             let mode: String = connection.query_row("PRAGMA journal_mode", (), |row| row.get(0))?;
-            let filter_rows: Option<i64> = database::meta(&connection, FILTER_ROWS)?;
+            let meta = Meta::read(&connection)?;
+            let filter_rows = meta.find_number(FILTER_ROWS);
             let Some(filter_rows) = filter_rows.filter(|_| mode != "wal") else { return Ok(None) };
-            let bounds = Bounds::read(&connection)?;
+            let bounds = Bounds::of(&meta)?;
             let saved = if filter_rows.unsigned_abs() == bounds.rows { saved_filter(&connection)? } else { None };
             let filter = saved.map_or_else(|| remake_filter(&connection, bounds.rows), Ok)?;
             Ok(Some((filter, bounds)))
@@ -91,13 +96,13 @@ impl Partition {
         let found = read().map_err(sqlite_error)?;
         Ok(found.map(|(filter, bounds)| {
             let file = ClosedFile::new(path);
-            Self { name, place: Place::Closed { file, filter, bounds } }
+            Self { name, place: Place::Closed { file, filter, bounds }, proven: Proven::default() }
         }))
     }
 
     /// The partition that is written, to be read.
     pub(super) fn of_current(current: &Arc<Current>) -> Self {
-        Self { name: current.name, place: Place::Current(Arc::clone(current)) }
+        Self { name: current.name, place: Place::Current(Arc::clone(current)), proven: Proven::default() }
     }
 
     pub(super) fn may_hold(&self, fingerprint: Fingerprint) -> bool {
@@ -127,6 +132,19 @@ impl Partition {
             Place::Current(current) => current.database.path(),
             Place::Closed { file, .. } => &file.path,
         }
+    }
+
+    /// Compares an index with what is kept about it, unless that has been done: before an answer depends on what is not in it.
+    pub(super) fn prove(&self, context: &Context, index: Index) -> Result<(), StoreError> {
+        let prove = |connection: &Connection| -> Result<(), StoreError> {
+            ledger::prove(connection, index).map_err(|error| Failure::of(error).into())
+        };
+        self.proven.ensure(index, || match &self.place {
+            // Its filter was made of this index.
+            Place::Current(_) if index == Index::Gid => Ok(()),
+            Place::Current(current) => current.database.read_state(prove),
+            Place::Closed { file, .. } => context.connections.read(file, (), prove),
+        })
     }
 
     /// Runs a read; `gone` is the answer of a partition that is being removed.
@@ -160,9 +178,7 @@ impl Current {
         let path = context.path(name);
         let database = Database::open(&context.disk, &path, context.store, &SCHEMA, &context.syncs)?;
         let read = |connection: &Connection| -> rusqlite::Result<_> {
-            let bounds = Bounds::read(connection)?;
-            let filter = make_filter(connection, context.rows_max)?;
-            Ok((bounds, filter))
+            Ok((Bounds::of(&Meta::read(connection)?)?, make_filter(connection, context.rows_max)?))
         };
         let read = database.read(Turn::List, |connection| read(connection).map_err(|error| Failure::of(error).into()));
         let (bounds, filter) = read.map_err(|source| OpenError::Read { path, source })?;
@@ -172,22 +188,40 @@ impl Current {
     /// Takes transactions over, in the order of their gids, as one durable transaction.
     pub(super) fn insert(&self, txns: &[&StoredTxn], front: &Front) -> Result<(), Failure> {
         // Before anybody can see the rows.
+        let mut may_be_there = Vec::with_capacity(txns.len());
         for piece in txns.chunks(FINGERPRINTS_AT_ONCE) {
             let mut fingerprints: Vec<_> = piece.iter().map(|txn| Fingerprint::of(&txn.gid)).collect();
             let mut filter = self.filter.write().unwrap_or_else(PoisonError::into_inner);
-            fingerprints.retain(|fingerprint| filter.insert(*fingerprint));
+            fingerprints.retain(|fingerprint| {
+                let is_new = filter.insert(*fingerprint);
+                may_be_there.push(!is_new);
+                is_new
+            });
             drop(filter);
             front.insert(&fingerprints);
         }
         let bounds = self.database.write(|connection| {
-            // A gid whose transaction was purged can come again, at any version.
-            let mut upsert = connection.prepare_cached(columns::upsert!(
-                "(excluded.finished_at, excluded.version) > (txn.finished_at, txn.version)"
-            ))?;
-            for txn in txns {
-                columns::write(&mut upsert, txn)?;
+            let mut meta = Meta::read(connection)?;
+            let mut ledger = Ledger::of(&meta)?;
+            let mut bounds = self.bounds();
+            let mut upsert = connection.prepare_cached(columns::UPSERT)?;
+            for (txn, may_be_there) in txns.iter().zip(may_be_there) {
+                if may_be_there && let Some(stands) = columns::find_head(connection, &txn.gid)? {
+                    // A gid whose transaction was purged can come again, at any version.
+                    let rank = |txn: &StoredTxn| (txn.head.finished_at, txn.version);
+                    if rank(txn) <= rank(&stands.txn) {
+                        continue;
+                    }
+                    ledger.remove(&stands);
+                }
+                columns::write(&mut upsert, txn, false)?;
+                ledger.add(txn, false);
+                bounds = bounds.with(txn);
             }
-            self.bounds().with(txns).save(connection)
+            ledger.save(&mut meta);
+            bounds.save(&mut meta);
+            meta.write(connection)?;
+            Ok(Bounds { rows: ledger.rows, ..bounds })
         })?;
         *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
         Ok(())
@@ -198,7 +232,7 @@ impl Current {
         let (filter, bounds) = (self.save_filter()?, self.bounds());
         self.database.close()?;
         let file = ClosedFile::new(self.database.path().to_owned());
-        Ok(Partition { name: self.name, place: Place::Closed { file, filter, bounds } })
+        Ok(Partition { name: self.name, place: Place::Closed { file, filter, bounds }, proven: Proven::default() })
     }
 
     /// A filter is also what a closed partition is known by.
@@ -240,13 +274,15 @@ fn remake_filter(connection: &Connection, rows: u64) -> rusqlite::Result<GidFilt
 
 fn save_filter(connection: &Connection, filter: &GidFilter, rows: u64) -> rusqlite::Result<()> {
     // One that says *maybe* to everything is not worth keeping: the next start tries anew.
-    database::set_meta(connection, FILTER, filter.save().unwrap_or_default())?;
-    database::set_meta(connection, FILTER_ROWS, rows.cast_signed())
+    database::save_filter(connection, filter.save().unwrap_or_default())?;
+    let mut meta = Meta::read(connection)?;
+    meta.set(FILTER_ROWS, rows.cast_signed());
+    meta.write(connection)
 }
 
-/// Makes a filter from the index of gids, with room for so many.
+/// Makes a filter of the index of gids, which is compared with what is kept about it, with room for so many.
 fn make_filter(connection: &Connection, capacity: u64) -> rusqlite::Result<GidFilter> {
-    let mut statement = connection.prepare("SELECT gid FROM txn ORDER BY gid")?;
-    let gids = statement.query_map((), |row| Ok(Fingerprint::of(&columns::gid(row, 0)?)))?;
-    Ok(GidFilter::of(gids.collect::<rusqlite::Result<_>>()?, capacity))
+    let mut fingerprints = Vec::new();
+    ledger::gids(connection, |gid| fingerprints.push(Fingerprint::of(&gid)))?;
+    Ok(GidFilter::of(fingerprints, capacity))
 }

@@ -12,6 +12,7 @@ use super::partition::Partition;
 use super::{Archive, Purgeable};
 use crate::columns::{self, from_micros, micros};
 use crate::database::{Failure, Turn};
+use crate::ledger::Index;
 
 /// Partitions whose times are kept: those that a purge goes through side by side.
 const KEPT: usize = 3;
@@ -42,6 +43,7 @@ impl FinishTimes {
         if let Some(kept) = found {
             return Ok(kept.times);
         }
+        partition.prove(&archive.context, Index::Kind)?;
         let newer: Vec<_> = newer().map(Arc::clone).collect();
         let read = |connection: &Connection| finish_times(archive, connection, &newer);
         let times: Arc<[i64]> = partition.read(&archive.context, Turn::List, Vec::new(), read)?.into();

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use escrow_store::{ListQuery, StoreError, StoredTxn, TxnSummary};
 use escrow_txn::{Gid, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::Archive;
 use super::name::Name;
 use super::partition::Partition;
-use crate::columns::{self, micros};
+use crate::columns::{self, Stored, micros};
 use crate::database::{Failure, Turn};
 use crate::filter::Fingerprint;
 use crate::finding::{self, Finding};
+use crate::ledger::Index;
 use crate::listing;
 
 /// Where transactions are, by gid.
@@ -30,10 +31,11 @@ impl Archive {
     pub(crate) fn find(&self, gid: &Gid, purged_before: Option<Timestamp>) -> Result<Option<StoredTxn>, StoreError> {
         let fingerprint = Fingerprint::of(gid);
         for partition in self.partitions().iter().rev().filter(|partition| partition.may_hold(fingerprint)) {
-            let found = partition.read(&self.context, Turn::LookUp, None, |connection| find(connection, gid))?;
-            if let Some(txn) = found {
+            let find = |connection: &Connection| columns::find(connection, gid);
+            if let Some(Stored { txn, .. }) = partition.read(&self.context, Turn::LookUp, None, find)? {
                 return Ok(is_shown(&txn, purged_before).then_some(txn));
             }
+            partition.prove(&self.context, Index::Gid)?;
         }
         Ok(None)
     }
@@ -62,6 +64,7 @@ impl Archive {
             if !may_have_some(partition, &query, purged_before) {
                 continue;
             }
+            partition.prove(&self.context, listing::index_of(&query))?;
             let mut is_replaced = |gid: &Gid| self.is_in(newer, gid);
             page.extend(partition.read(&self.context, Turn::List, Vec::new(), |connection| {
                 listing::page(connection, &query, &listing::FINISHED, purged_before, limit, &mut is_replaced)
@@ -84,6 +87,7 @@ impl Archive {
             if partition.read(&self.context, Turn::LookUp, false, has)? {
                 return Ok(true);
             }
+            partition.prove(&self.context, Index::Gid)?;
         }
         Ok(false)
     }
@@ -122,6 +126,7 @@ impl Archive {
         // Behind it, a partition may have some that were not read.
         let mut end: Option<Gid> = None;
         for partition in partitions {
+            partition.prove(&self.context, Index::Gid)?;
             let gids = partition.read(&self.context, Turn::List, Vec::new(), |connection| {
                 gids(connection, after, at_once).map_err(|error| Failure::of(error).into())
             })?;
@@ -144,9 +149,9 @@ impl Archive {
         }
         let mut txns = Vec::with_capacity(places.len());
         for (partition, gids) in by_partition.into_values() {
-            let read = |connection: &Connection| gids.into_iter().map(|gid| find(connection, gid)).collect();
-            let found: Vec<Option<StoredTxn>> = partition.read(&self.context, Turn::List, Vec::new(), read)?;
-            txns.extend(found.into_iter().flatten().filter(|txn| is_shown(txn, purged_before)));
+            let read = |connection: &Connection| gids.into_iter().map(|gid| columns::find(connection, gid)).collect();
+            let found: Vec<Option<Stored>> = partition.read(&self.context, Turn::List, Vec::new(), read)?;
+            txns.extend(found.into_iter().flatten().map(|row| row.txn).filter(|txn| is_shown(txn, purged_before)));
         }
         txns.sort_unstable_by(|a, b| a.gid.cmp(&b.gid));
         Ok(txns)
@@ -157,7 +162,7 @@ impl Archive {
         let check = |partition: &Arc<Partition>| {
             let may_hold = |gid: &Gid| partition.may_hold(Fingerprint::of(gid));
             let checked = partition.read(&self.context, Turn::List, Vec::new(), |connection| {
-                Ok(finding::check(connection, partition.path(), partition.bounds().rows, &may_hold))
+                Ok(finding::check(connection, partition.path(), &may_hold))
             });
             checked.unwrap_or_else(|error| vec![Finding::of_file(partition.path(), error)])
         };
@@ -179,21 +184,14 @@ fn may_have_some(partition: &Partition, query: &ListQuery, purged_before: Option
         && purged_before.is_none_or(|before| bounds.finished.last >= micros(before))
 }
 
-fn find(connection: &Connection, gid: &Gid) -> Result<Option<StoredTxn>, StoreError> {
-    let sql = format!("SELECT {} FROM txn WHERE gid = ?1", columns::STORED);
-    let found = connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([gid.as_str()], |row| Ok(columns::stored(gid, row))).optional());
-    found.map_err(|error| columns::unreadable(gid, error))?.transpose()
-}
-
 fn has(connection: &Connection, gid: &Gid) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM txn WHERE gid = ?1")?.exists([gid.as_str()])
+    connection.prepare_cached("SELECT 1 FROM txn INDEXED BY txn_gid WHERE gid = ?1")?.exists([gid.as_str()])
 }
 
 fn gids(connection: &Connection, after: Option<&Gid>, limit: usize) -> rusqlite::Result<Vec<Gid>> {
     // No gid is empty.
     let (after, limit) = (after.map_or("", Gid::as_str), i64::try_from(limit).unwrap_or(i64::MAX));
-    let mut statement = connection.prepare_cached("SELECT gid FROM txn WHERE gid > ?1 ORDER BY gid LIMIT ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT gid FROM txn INDEXED BY txn_gid WHERE gid > ?1 ORDER BY gid LIMIT ?2")?;
     statement.query_map(params![after, limit], |row| columns::gid(row, 0))?.collect()
 }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::make::STORE;
-use super::{Failure, connect, set_meta};
+use super::meta::{SCHEMA, schema_check};
+use super::{Failure, Meta, connect};
 use crate::disk::Disk;
 use crate::identity::StoreId;
+use crate::ledger::{self, Ledger};
 
 /// Copies a database that may be in use elsewhere, as it is at one moment; durable when this returns, but for the name.
+/// Its indexes are made anew of its rows, and compared with what is kept about them.
 ///
 /// # Errors
 /// [`Failure`]; what is at `to` is then not a copy.
@@ -21,8 +24,17 @@ pub(crate) fn copy(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<(), F
         close(connection)
     });
     copied.map_err(Failure::of)?;
+    connect(disk, to).and_then(|copy| adapt(&copy).and_then(|()| close(copy))).map_err(Failure::of)?;
     // SQLite does not.
     disk.open(to).and_then(|file| file.sync()).map_err(Failure::of_io_sync)
+}
+
+/// In a copy, tables and indexes begin elsewhere.
+fn adapt(copy: &Connection) -> rusqlite::Result<()> {
+    let mut meta = Meta::read(copy)?;
+    Ledger::of(&meta)?.indexes().try_for_each(|index| ledger::prove(copy, index))?;
+    meta.set(SCHEMA, schema_check(copy)?);
+    meta.write(copy)
 }
 
 /// Makes a database that nobody has open one of the store `id`; durable when this returns.
@@ -32,7 +44,9 @@ pub(crate) fn copy(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<(), F
 pub(crate) fn give_to(disk: &Arc<dyn Disk>, path: &Path, id: StoreId) -> Result<(), Failure> {
     let given = connect(disk, path).and_then(|connection| {
         connection.pragma_update(None, "synchronous", "FULL")?;
-        set_meta(&connection, STORE, id.to_string())?;
+        let mut meta = Meta::read(&connection)?;
+        meta.set(STORE, id.to_string());
+        meta.write(&connection)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         close(connection)
     });

@@ -56,6 +56,15 @@ pub(crate) enum OpenError {
         #[source]
         source: Failure,
     },
+    /// It is not as it was written.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Damage,
+    },
     /// It is some other program's database, or an empty file.
     #[error("{path} is not a database of this kind of store")]
     NotAStore {
@@ -84,6 +93,52 @@ pub(crate) enum OpenError {
         /// The newest schema version known here.
         known: usize,
     },
+}
+
+/// What in a database is not as it was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Damage {
+    /// A field of SQLite's header has another value than it has in every database of a store.
+    #[error("the header of the file is altered at byte {at}")]
+    Header {
+        /// Where the field begins.
+        at: usize,
+    },
+    /// The file is longer or shorter than its pages.
+    #[error("the file has {found} bytes, and its pages have {expected}")]
+    Length {
+        /// By its header.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// The text of a table or an index, or the place where it begins, is another one.
+    #[error("the schema is altered")]
+    Schema,
+    /// The table `meta` is altered.
+    #[error("what the database says about itself is altered")]
+    Meta,
+    /// A row is missing in the table `meta`.
+    #[error("the database does not say {key:?} about itself")]
+    MetaLacks {
+        /// Its key.
+        key: &'static str,
+    },
+    /// Entries of an index are missing or altered.
+    #[error("the index {name} does not hold what was put into it")]
+    Index {
+        /// The index.
+        name: &'static str,
+    },
+    /// Settings are missing or altered.
+    #[error("the settings are not those that were saved")]
+    Settings,
+}
+
+impl From<Damage> for rusqlite::Error {
+    fn from(damage: Damage) -> Self {
+        Self::ToSqlConversionFailure(Box::new(damage))
+    }
 }
 
 /// Why a write did not happen, or may not have happened. Cheap to copy.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{OpenError, Schema, connect, meta, set_meta};
+use super::meta::{SCHEMA, schema_check};
+use super::{Damage, Meta, OpenError, Schema, connect};
 use crate::disk::Disk;
 use crate::identity::StoreId;
 
@@ -55,7 +56,11 @@ fn fill(disk: &Arc<dyn Disk>, path: &Path, store: StoreId, schema: &Schema) -> r
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     migrate(&mut connection, schema, 0)?;
-    set_meta(&connection, STORE, store.to_string())?;
+    let mut meta = Meta::default();
+    meta.set(STORE, store.to_string());
+    meta.set(SCHEMA, schema_check(&connection)?);
+    schema.counts.iter().for_each(|count| meta.set(count, 0));
+    meta.write(&connection)?;
     // Already here: the change goes through a journal, and one that comes back after a power cut would undo what was written
     // since.
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -67,6 +72,11 @@ pub(crate) fn migrate(connection: &mut Connection, schema: &Schema, from: usize)
     for (number, script) in (1_i64..).zip(schema.migrations).skip(from) {
         let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         migration.execute_batch(script)?;
+        if from > 0 {
+            let mut meta = Meta::read(&migration)?;
+            meta.set(SCHEMA, schema_check(&migration)?);
+            meta.write(&migration)?;
+        }
         migration.pragma_update(None, "application_id", schema.application_id)?;
         migration.pragma_update(None, "user_version", number)?;
         migration.commit()?;
@@ -84,14 +94,18 @@ pub(crate) fn check(connection: &Connection, path: &Path, store: StoreId, schema
     let (found, known) = (number("PRAGMA user_version")?, schema.migrations.len());
     let version = usize::try_from(found).ok().filter(|&version| version > 0 && version <= known);
     let version = version.ok_or_else(|| OpenError::NewerSchema { path: path.to_owned(), found, known })?;
-    let owner: Option<String> = meta(connection, STORE).map_err(sqlite_error)?;
-    match owner {
-        Some(found) if found == store.to_string() => Ok(version),
+    let meta = Meta::read(connection).map_err(sqlite_error)?;
+    match meta.find_text(STORE) {
+        Some(found) if found == store.to_string() => {}
         found => {
-            let found = found.unwrap_or_else(|| "nobody".to_owned());
-            Err(OpenError::OtherStore { path: path.to_owned(), found, expected: store })
+            let found = found.unwrap_or("nobody").to_owned();
+            return Err(OpenError::OtherStore { path: path.to_owned(), found, expected: store });
         }
     }
+    if meta.find_number(SCHEMA) != Some(schema_check(connection).map_err(sqlite_error)?) {
+        return Err(OpenError::Damaged { path: path.to_owned(), source: Damage::Schema });
+    }
+    Ok(version)
 }
 
 /// Removes a database with the files beside it, or what is left of one. Not durable before the directory is synced.

@@ -1,7 +1,7 @@
 -- One row is one unfinished transaction that has left the log. Times are microseconds since the Unix epoch.
 CREATE TABLE txn (
     seq          INTEGER PRIMARY KEY,
-    gid          TEXT    NOT NULL UNIQUE,
+    gid          TEXT    NOT NULL,
     version      INTEGER NOT NULL,
     write_id     INTEGER NOT NULL,
     pattern      INTEGER NOT NULL,
@@ -16,22 +16,27 @@ CREATE TABLE txn (
     owner        INTEGER,
     attention    INTEGER NOT NULL,
     business_key TEXT,
+    -- 1: restored from a backup, and waits for an operator to release it.
+    held         INTEGER NOT NULL,
+    -- CRC32C over gid to held, and over these and the records.
+    head_check   INTEGER NOT NULL,
+    body_check   INTEGER NOT NULL,
     -- Records, see the codec: one, any number, one, any number.
     definition   BLOB    NOT NULL,
     added        BLOB    NOT NULL,
     progress     BLOB    NOT NULL,
-    history      BLOB    NOT NULL,
-    -- 1: restored from a backup, and waits for an operator to release it.
-    held         INTEGER NOT NULL DEFAULT 0
+    history      BLOB    NOT NULL
 ) STRICT;
 
-CREATE INDEX txn_kind ON txn (status, pattern, created_at, gid);
+CREATE UNIQUE INDEX txn_gid ON txn (gid);
+CREATE INDEX txn_kind ON txn (status, pattern, created_at, gid, finished_at);
 CREATE INDEX txn_business_key ON txn (business_key, created_at, gid) WHERE business_key IS NOT NULL;
-CREATE INDEX txn_attention ON txn (created_at, gid) WHERE attention = 1;
--- Waiting transactions by their time, those in flight, and those on hold.
-CREATE INDEX txn_due ON txn (held, next_run_at, gid) WHERE owner IS NULL AND next_run_at IS NOT NULL;
-CREATE INDEX txn_in_flight ON txn (gid) WHERE held = 0 AND owner IS NOT NULL;
-CREATE INDEX txn_held ON txn (gid) WHERE held = 1;
+CREATE INDEX txn_attention ON txn (attention, created_at, gid) WHERE attention = 1;
+-- Waiting transactions by their time, those in flight, and those on hold. Here and above, what a condition names is in the index
+-- too: otherwise SQLite would look it up in the rows.
+CREATE INDEX txn_due ON txn (owner, held, next_run_at, gid) WHERE owner IS NULL AND next_run_at IS NOT NULL;
+CREATE INDEX txn_in_flight ON txn (held, owner, gid) WHERE held = 0 AND owner IS NOT NULL;
+CREATE INDEX txn_held ON txn (held, gid) WHERE held = 1;
 
 CREATE TABLE setting (
     category TEXT    NOT NULL,
@@ -41,7 +46,8 @@ CREATE TABLE setting (
     PRIMARY KEY (category, key)
 ) STRICT, WITHOUT ROWID;
 
--- The store, and the number of rows and of those on hold.
+-- What the database says about itself: whose it is, its schema, its rows, those on hold, the sums of the indexes and of the
+-- settings, and a check over all of it.
 CREATE TABLE meta (
     key   TEXT NOT NULL PRIMARY KEY,
     value ANY  NOT NULL

@@ -3,13 +3,14 @@
 use escrow_store::codec::tags;
 use escrow_store::{ListQuery, StoreError, TxnSummary};
 use escrow_txn::{Gid, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::{SavedSetting, Spill, Spilled};
-use crate::columns::{self, micros};
-use crate::database::{Failure, Turn};
+use super::{SETTINGS, SavedSetting, Spill, check_of_setting};
+use crate::columns::{self, Stored, micros};
+use crate::database::{Damage, Failure, Meta, Turn};
 use crate::filter::Fingerprint;
 use crate::finding::{self, Finding};
+use crate::ledger::{self, Index};
 use crate::listing;
 
 impl Spill {
@@ -18,47 +19,42 @@ impl Spill {
         self.filter.may_hold(Fingerprint::of(gid))
     }
 
-    /// Whether the filter still has to be built.
-    pub(crate) fn needs_filter(&self) -> bool {
-        !self.filter.is_built()
-    }
-
-    /// Builds the filter by reading all gids. Reads and writes may come meanwhile.
+    /// Compares an index with what is kept about it, unless that has been done: before an answer depends on what is not in it.
     ///
     /// # Errors
     /// [`StoreError`]; it can be tried again.
-    pub(crate) fn build_filter(&self) -> Result<(), StoreError> {
-        let mut begun = false;
-        let read = self.database.read_from(
-            || begun = self.filter.begin(),
-            |connection| {
-                let gids = || -> rusqlite::Result<Vec<_>> {
-                    let mut statement = connection.prepare("SELECT gid FROM txn ORDER BY gid")?;
-                    let fingerprint = |row: &Row<'_>| Ok(Fingerprint::of(&columns::gid(row, 0)?));
-                    statement.query_map((), fingerprint)?.collect()
-                };
-                gids().map_err(|error| Failure::of(error).into())
-            },
-        );
-        let (fingerprints, result) = match read {
-            Ok(fingerprints) => (Some(fingerprints), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        if begun {
-            self.filter.end(fingerprints);
-        }
-        result
+    pub(crate) fn prove(&self, index: Index) -> Result<(), StoreError> {
+        self.proven.ensure(index, || match index {
+            Index::Gid => self.build_filter(),
+            index => self
+                .database
+                .read_state(|connection| ledger::prove(connection, index).map_err(|error| Failure::of(error).into())),
+        })
+    }
+
+    fn build_filter(&self) -> Result<(), StoreError> {
+        let fingerprints = self.database.read_state(|connection| {
+            let mut fingerprints = Vec::new();
+            let read = ledger::gids(connection, |gid| fingerprints.push(Fingerprint::of(&gid)));
+            read.map(|()| fingerprints).map_err(|error| Failure::of(error).into())
+        })?;
+        self.filter.build(fingerprints);
+        Ok(())
     }
 
     /// The transaction under a gid.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn find(&self, gid: &Gid) -> Result<Option<Spilled>, StoreError> {
+    pub(crate) fn find(&self, gid: &Gid) -> Result<Option<Stored>, StoreError> {
         if !self.may_hold(gid) {
             return Ok(None);
         }
-        self.database.read(Turn::LookUp, |connection| find(connection, gid))
+        let found = self.database.read(Turn::LookUp, |connection| columns::find(connection, gid))?;
+        if found.is_none() {
+            self.prove(Index::Gid)?;
+        }
+        Ok(found)
     }
 
     /// Up to `limit` transactions of a query, newest first, without those that `skip` names.
@@ -71,6 +67,7 @@ impl Spill {
         limit: usize,
         skip: &mut dyn FnMut(&Gid) -> bool,
     ) -> Result<Vec<TxnSummary>, StoreError> {
+        self.prove(listing::index_of(query))?;
         self.database.read(Turn::List, |connection| {
             listing::page(connection, query, &listing::ALL, None, limit, &mut |gid| Ok(skip(gid)))
         })
@@ -86,11 +83,12 @@ impl Spill {
         after: Option<&(Timestamp, Gid)>,
         limit: usize,
     ) -> Result<Vec<(Timestamp, Gid)>, StoreError> {
+        self.prove(Index::Due)?;
         // No gid is empty.
         let (at, gid) = after.map_or((0, ""), |(at, gid)| (micros(*at), gid.as_str()));
         self.rows(
             "SELECT next_run_at, gid FROM txn INDEXED BY txn_due
-             WHERE held = 0 AND owner IS NULL AND next_run_at IS NOT NULL AND (next_run_at, gid) > (?1, ?2)
+             WHERE owner IS NULL AND held = 0 AND next_run_at IS NOT NULL AND (next_run_at, gid) > (?1, ?2)
              ORDER BY next_run_at, gid LIMIT ?3",
             params![at, gid, to_limit(limit)],
             |row| Ok((columns::timestamp(row, 0)?, columns::gid(row, 1)?)),
@@ -102,8 +100,11 @@ impl Spill {
     /// # Errors
     /// [`StoreError`].
     pub(crate) fn in_flight(&self) -> Result<Vec<Gid>, StoreError> {
-        let sql = "SELECT gid FROM txn INDEXED BY txn_in_flight WHERE held = 0 AND owner IS NOT NULL ORDER BY gid";
-        self.rows(sql, (), |row| columns::gid(row, 0))
+        self.prove(Index::InFlight)?;
+        let sql = "SELECT gid FROM txn INDEXED BY txn_in_flight WHERE held = 0 AND owner IS NOT NULL";
+        let mut gids = self.rows(sql, (), |row| columns::gid(row, 0))?;
+        gids.sort_unstable();
+        Ok(gids)
     }
 
     /// All settings, by category and key; none of them is deleted.
@@ -111,20 +112,17 @@ impl Spill {
     /// # Errors
     /// [`StoreError`].
     pub(crate) fn settings(&self) -> Result<Vec<SavedSetting>, StoreError> {
-        self.rows("SELECT category, key, version, value FROM setting ORDER BY category, key", (), |row| {
-            let value: Vec<u8> = row.get(3)?;
-            let value = Some((columns::version(row, 2)?, value.into()));
-            Ok(SavedSetting { category: row.get(0)?, key: row.get(1)?, value })
-        })
+        self.database.read_state(|connection| settings(connection).map_err(|error| Failure::of(error).into()))
     }
 
     /// Up to `limit` transactions behind `after`, in gid order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn export(&self, after: Option<&Gid>, limit: usize) -> Result<Vec<Spilled>, StoreError> {
+    pub(crate) fn export(&self, after: Option<&Gid>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.prove(Index::Gid)?;
         let after = after.map_or("", Gid::as_str);
-        let sql = "SELECT gid FROM txn WHERE gid > ?1 ORDER BY gid LIMIT ?2";
+        let sql = "SELECT gid FROM txn INDEXED BY txn_gid WHERE gid > ?1 ORDER BY gid LIMIT ?2";
         let gids = self.rows(sql, params![after, to_limit(limit)], |row| columns::gid(row, 0))?;
         // What is gone meanwhile has been finished or deleted since.
         let rows = gids.iter().map(|gid| self.find(gid));
@@ -133,9 +131,8 @@ impl Spill {
 
     /// Reads everything, and returns what is wrong with it.
     pub(crate) fn check(&self) -> Vec<Finding> {
-        let info = self.info();
         let checked = self.database.read(Turn::List, |connection| {
-            Ok(finding::check(connection, self.database.path(), info.rows, &|gid| self.may_hold(gid)))
+            Ok(finding::check(connection, self.database.path(), &|gid| self.may_hold(gid)))
         });
         checked.unwrap_or_else(|error| vec![Finding::of_file(self.database.path(), error)])
     }
@@ -154,16 +151,19 @@ impl Spill {
     }
 }
 
-fn find(connection: &Connection, gid: &Gid) -> Result<Option<Spilled>, StoreError> {
-    let sql = format!("SELECT {}, held FROM txn WHERE gid = ?1", columns::STORED);
-    let spilled = |row: &Row<'_>| {
-        let held = row.get(16).map_err(|error| columns::unreadable(gid, error));
-        Ok(columns::stored(gid, row).and_then(|txn| Ok(Spilled { txn, held: held? })))
-    };
-    let found = connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([gid.as_str()], spilled).optional());
-    found.map_err(|error| columns::unreadable(gid, error))?.transpose()
+fn settings(connection: &Connection) -> rusqlite::Result<Vec<SavedSetting>> {
+    let kept = Meta::read(connection)?.number(SETTINGS)?;
+    let mut statement =
+        connection.prepare("SELECT category, key, version, value FROM setting ORDER BY category, key")?;
+    let mut rows = statement.query(())?;
+    let (mut settings, mut sum) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        sum += check_of_setting(row)?;
+        let value: Vec<u8> = row.get(3)?;
+        let value = Some((columns::version(row, 2)?, value.into()));
+        settings.push(SavedSetting { category: row.get(0)?, key: row.get(1)?, value });
+    }
+    if sum == kept { Ok(settings) } else { Err(Damage::Settings.into()) }
 }
 
 /// When the oldest transaction was created: the first one of each state and pattern, by their index.

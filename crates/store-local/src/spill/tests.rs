@@ -52,7 +52,7 @@ fn what_was_saved_is_found_as_it_was_in_this_life_and_the_next() {
     let (dir, spill) = opened();
     let txn = waiting("a", 5, 10);
     save(&spill, std::slice::from_ref(&txn));
-    let expected = Some(Spilled { txn, held: false });
+    let expected = Some(Stored { txn, held: false });
     assert_eq!(spill.find(&gid("a")).unwrap(), expected);
     assert_eq!(spill.find(&gid("b")).unwrap(), None);
     drop(spill);
@@ -147,40 +147,52 @@ fn one_that_is_saved_while_on_hold_stays_on_hold_and_is_gone_from_the_count_when
 }
 
 #[test]
-fn the_filter_is_built_while_others_write() {
+fn the_filter_is_built_once_while_others_read_and_before_anybody_writes() {
     let (_dir, spill) = opened();
     let name = |number: u64| format!("{number:05}");
     save(&spill, &(0..3_000).map(|number| waiting(&name(number), 1, 1)).collect::<Vec<_>>());
     // As an open that found too many rows leaves it.
-    let spill = Spill { filter: Fingerprints::default(), ..spill };
-    assert!(spill.needs_filter() && spill.may_hold(&gid("absent")));
+    let spill = Spill { filter: Fingerprints::default(), proven: Proven::default(), ..spill };
+    assert!(spill.may_hold(&gid("absent")));
     std::thread::scope(|scope| {
-        scope.spawn(|| spill.build_filter().unwrap());
+        scope.spawn(|| spill.prove(Index::Gid).unwrap());
+        scope.spawn(|| assert_eq!(spill.find(&gid("absent")).unwrap(), None));
         for number in 3_000..3_200 {
             save(&spill, &[waiting(&name(number), 1, 1)]);
             spill.delete(&[gid(&name(number - 3_000))]).unwrap();
         }
     });
-    assert!(!spill.needs_filter());
     for number in 0..3_200 {
         assert_eq!(spill.may_hold(&gid(&name(number))), number >= 200, "{number}");
     }
 }
 
+/// Rewrites what the database says about itself.
+fn alter(dir: &TempDir, key: &str, value: i64) {
+    let connection = rusqlite::Connection::open(dir.path().join("unfinished.db")).unwrap();
+    let mut meta = Meta::read(&connection).unwrap();
+    meta.set(key, value);
+    meta.write(&connection).unwrap();
+}
+
 #[test]
-fn many_rows_are_opened_without_their_filter_which_is_built_later() {
+fn many_rows_are_opened_without_their_filter_and_nothing_is_taken_for_absent_before_it_is_built() {
     let (dir, spill) = opened();
     save(&spill, &[waiting("a", 1, 1)]);
     drop(spill);
-    let connection = rusqlite::Connection::open(dir.path().join("unfinished.db")).unwrap();
-    let many = (FILTER_AT_OPEN_ROWS + 1).cast_signed();
-    connection.execute("UPDATE meta SET value = ?1 WHERE key = 'rows'", [many]).unwrap();
+    alter(&dir, "rows", (FILTER_AT_OPEN_ROWS + 1).cast_signed());
     let spill = open_at(dir.path());
-    assert!(spill.needs_filter() && spill.may_hold(&gid("b")));
-    spill.build_filter().unwrap();
-    assert!(!spill.needs_filter() && !spill.may_hold(&gid("b")) && spill.may_hold(&gid("a")));
-    spill.build_filter().unwrap();
-    assert!(spill.may_hold(&gid("a")));
+    assert!(spill.may_hold(&gid("b")) && spill.find(&gid("a")).unwrap().is_some());
+    assert!(spill.may_hold(&gid("b")), "a row that was found needs no filter");
+    assert_eq!(spill.find(&gid("b")).unwrap(), None);
+    assert!(!spill.may_hold(&gid("b")) && spill.may_hold(&gid("a")));
+
+    drop(spill);
+    alter(&dir, "sum_gid", 7);
+    let spill = open_at(dir.path());
+    assert!(spill.find(&gid("a")).unwrap().is_some());
+    assert!(matches!(spill.find(&gid("b")), Err(StoreError::Down { .. })));
+    assert!(matches!(spill.save(&[Arc::new(waiting("b", 1, 1))], &[]), Err(Failure::Sqlite(_))));
 }
 
 #[test]
@@ -190,8 +202,9 @@ fn a_check_finds_a_row_that_cannot_be_read_and_a_wrong_count() {
     assert!(spill.check().is_empty(), "{:?}", spill.check());
     drop(spill);
     let connection = rusqlite::Connection::open(dir.path().join("unfinished.db")).unwrap();
-    connection.execute("UPDATE txn SET status = 99 WHERE gid = 'a'", ()).unwrap();
-    connection.execute("UPDATE meta SET value = 7 WHERE key = 'rows'", ()).unwrap();
+    connection.execute("UPDATE txn SET write_id = 99 WHERE gid = 'a'", ()).unwrap();
+    drop(connection);
+    alter(&dir, "rows", 7);
     let spill = open_at(dir.path());
     let found = spill.find(&gid("a"));
     assert!(matches!(&found, Err(StoreError::Corrupt { gid, .. }) if gid.as_str() == "a"), "{found:?}");

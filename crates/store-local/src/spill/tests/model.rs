@@ -6,7 +6,7 @@ use escrow_txn::{BusinessKey, Status};
 use super::*;
 use crate::samples::{PATTERNS, random_unfinished};
 
-type Model = BTreeMap<Gid, Spilled>;
+type Model = BTreeMap<Gid, Stored>;
 
 /// Saves, deletes, holds and releases at random.
 fn fill(rng: &mut ChaCha8Rng, spill: &Spill) -> Model {
@@ -26,7 +26,7 @@ fn fill(rng: &mut ChaCha8Rng, spill: &Spill) -> Model {
             1 => {
                 let txn = random(rng);
                 spill.save_held(std::slice::from_ref(&txn)).unwrap();
-                model.insert(txn.gid.clone(), Spilled { txn, held: true });
+                model.insert(txn.gid.clone(), Stored { txn, held: true });
             }
             2 => {
                 let gid = gid(&name(rng));
@@ -40,7 +40,7 @@ fn fill(rng: &mut ChaCha8Rng, spill: &Spill) -> Model {
                 for txn in txns {
                     let held = model.get(&txn.gid).is_some_and(|row| row.held);
                     if model.get(&txn.gid).is_none_or(|row| row.txn.version < txn.version) {
-                        model.insert(txn.gid.clone(), Spilled { txn: StoredTxn::clone(&txn), held });
+                        model.insert(txn.gid.clone(), Stored { txn: StoredTxn::clone(&txn), held });
                     }
                 }
             }
@@ -90,7 +90,7 @@ fn assert_same(spill: &Spill, model: &Model, seed: u64) {
     let mut due: Vec<_> = free().filter_map(|row| Some((row.txn.head.next_run_at?, row.txn.gid.clone()))).collect();
     due.sort_unstable();
     assert_eq!(walk_due(spill), due, "seed {seed}");
-    let mut exported: Vec<Spilled> = Vec::new();
+    let mut exported: Vec<Stored> = Vec::new();
     while let more @ [_, ..] = &*spill.export(exported.last().map(|row| &row.txn.gid).cloned().as_ref(), 7).unwrap() {
         exported.extend_from_slice(more);
     }
