@@ -14,6 +14,7 @@ use crate::writer::Room;
 mod bare;
 mod damage;
 mod full_disk;
+mod golden;
 mod keeping;
 mod power;
 mod races;
