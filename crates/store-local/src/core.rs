@@ -64,6 +64,8 @@ pub(crate) enum Request {
         /// What was found outside of the table, after this [`crate::moves::Moves::mark`].
         elsewhere: Option<(Option<Arc<StoredTxn>>, u64)>,
     },
+    /// Takes settings over with their versions, whatever is there.
+    Import { settings: Vec<(SettingKey, (Version, Bytes))> },
     /// Writes a setting, or removes it (`None`).
     Setting { at: SettingKey, value: Option<Bytes>, expected: Option<Version> },
 }
@@ -82,6 +84,7 @@ pub(crate) enum Outcome {
     /// The setting was written or removed; the version it has now.
     Setting(Option<Version>),
     SettingConflict(Option<Version>),
+    Imported,
     /// No new transactions are taken at the moment.
     Busy,
 }
@@ -221,6 +224,13 @@ impl Core {
                 effects.put(Arc::new(row));
                 Outcome::Committed(version)
             }
+            Request::Import { settings } => {
+                for (at, (version, value)) in settings {
+                    body.extend(record::setting_put(at, *version, value));
+                    effects.settings.insert(at.clone(), Some((*version, value.clone())));
+                }
+                Outcome::Imported
+            }
             Request::Setting { at, value, expected } => {
                 let stands = match effects.settings.get(at) {
                     Some(stands) => stands.as_ref(),
@@ -265,6 +275,7 @@ impl Request {
         match self {
             Self::Create { new, record, .. } => new.bytes() + record.len(),
             Self::Commit { change, record, .. } => change.bytes() + record.len(),
+            Self::Import { settings } => settings.iter().map(|(_, (_, value))| value.len()).sum(),
             Self::Setting { value, .. } => value.as_ref().map_or(0, Bytes::len),
         }
     }
@@ -280,6 +291,11 @@ impl Effects {
 /// Whether a transaction counts as absent, because it became final before everything of that time was purged.
 pub(crate) fn is_purged(head: &Head, purged_before: Timestamp) -> bool {
     head.status.is_final() && head.finished_at.is_some_and(|at| at < purged_before)
+}
+
+/// Whether a setting is one of the store's own.
+pub(crate) fn is_own((category, _): &SettingKey) -> bool {
+    category == PURGED_CATEGORY
 }
 
 fn purged_key() -> SettingKey {

@@ -42,6 +42,8 @@ pub(crate) enum KeeperError {
     Log(#[from] io::Error),
     #[error(transparent)]
     Read(#[from] StoreError),
+    #[error("transaction {gid} is live in this store, and is not replaced")]
+    Live { gid: Gid },
 }
 
 impl KeeperError {
@@ -50,7 +52,7 @@ impl KeeperError {
         match self {
             Self::Database(failure) => matches!(failure, Failure::Failed(_)),
             Self::Log(error) => !log::is_full(error),
-            Self::Read(_) => false,
+            Self::Read(_) | Self::Live { .. } => false,
         }
     }
 }
@@ -266,6 +268,32 @@ impl Keeper {
                 return Ok(count);
             }
         }
+    }
+}
+
+impl Keeper {
+    /// Takes transactions over from another store, as they are.
+    pub(crate) fn import(&self, txns: Vec<StoredTxn>) -> Result<(), KeeperError> {
+        let core = &self.core;
+        let (finished, unfinished): (Vec<_>, Vec<_>) =
+            txns.into_iter().map(Arc::new).partition(|txn| txn.head.status.is_final());
+        {
+            let mut table = core.table();
+            for txn in finished.iter().chain(&unfinished) {
+                // Its records in the log would speak for it again after a start.
+                if table.get(&txn.gid).is_some() {
+                    return Err(KeeperError::Live { gid: txn.gid.clone() });
+                }
+                table.schedule.forget(&txn.gid);
+                table.moves.note(&txn.gid);
+            }
+        }
+        core.spill.replace(&unfinished)?;
+        self.move_to_archive(&finished, core.clock.now())?;
+        let mut table = core.table();
+        table.far.any = true;
+        table.far.horizon = None;
+        Ok(())
     }
 }
 

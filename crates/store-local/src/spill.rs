@@ -155,6 +155,20 @@ impl Spill {
         })
     }
 
+    /// Saves transactions as they are, whatever is there; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) fn replace(&self, txns: &[Arc<StoredTxn>]) -> Result<(), Failure> {
+        self.write(|writing| {
+            txns.iter().try_for_each(|txn| {
+                let stands = columns::find_head(writing.connection, &txn.gid)?;
+                let held = stands.as_ref().is_some_and(|stands| stands.held);
+                writing.put(stands, txn, held)
+            })
+        })
+    }
+
     /// Saves transactions as they are and puts them on hold; durable when this returns.
     ///
     /// # Errors

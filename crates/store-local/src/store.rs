@@ -80,7 +80,10 @@ impl LocalStore {
         Ok(Self { core, keeper, writer, reads: Reads::default(), failed, _files: files })
     }
 
-    #[cfg(test)]
+    pub(crate) fn keeper(&self) -> &KeeperThread {
+        &self.keeper
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
@@ -330,6 +333,6 @@ impl Backend for LocalStore {
 }
 
 /// The writer answered with what belongs to another kind of request.
-fn unexpected(outcome: &Outcome) -> StoreError {
+pub(crate) fn unexpected(outcome: &Outcome) -> StoreError {
     StoreError::Down { source: format!("the writer answered {outcome:?}").into() }
 }

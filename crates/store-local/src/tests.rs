@@ -15,6 +15,7 @@ mod bare;
 mod damage;
 mod full_disk;
 mod golden;
+mod importing;
 mod keeping;
 mod power;
 mod races;
@@ -24,6 +25,7 @@ mod conformance {
     use super::Local;
 
     escrow_store::conformance!(Local);
+    escrow_store::transfer_conformance!(Local);
 }
 
 /// The suite once more, with everything pushed out of memory as soon as it may.
@@ -31,6 +33,7 @@ mod conformance_of_the_spilled {
     use super::Pushed;
 
     escrow_store::conformance!(Pushed);
+    escrow_store::transfer_conformance!(Pushed);
 }
 
 /// A store in a directory of its own, which goes with it.

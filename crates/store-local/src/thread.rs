@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use escrow_store::StoreError;
+use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 use tokio::sync::{oneshot, watch};
 
@@ -48,6 +48,8 @@ enum Task {
     DropPurged(Answer<()>),
     /// See [`Keeper::release`].
     Release(Option<Gid>, Answer<u64>),
+    /// See [`Keeper::import`].
+    Import(Vec<StoredTxn>, Answer<()>),
     /// The end.
     Stop,
 }
@@ -97,6 +99,11 @@ impl KeeperThread {
     /// See [`Keeper::release`].
     pub(crate) async fn release(&self, gid: Option<Gid>) -> Result<u64, StoreError> {
         self.ask(|answer| Task::Release(gid, answer)).await
+    }
+
+    /// See [`Keeper::import`].
+    pub(crate) async fn import(&self, txns: Vec<StoredTxn>) -> Result<(), StoreError> {
+        self.ask(|answer| Task::Import(txns, answer)).await
     }
 
     async fn ask<T>(&self, task: impl FnOnce(Answer<T>) -> Task) -> Result<T, StoreError> {
@@ -203,6 +210,7 @@ impl Run {
                 self.answer(answer, self.keeper.purgeable(final_before, limit))
             }
             Task::DropPurged(answer) => self.answer(answer, self.keeper.drop_purged()),
+            Task::Import(txns, answer) => self.answer(answer, self.keeper.import(txns)),
             Task::Release(gid, answer) => self.answer(answer, self.keeper.release(gid.as_ref())),
         }
     }

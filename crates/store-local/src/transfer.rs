@@ -8,9 +8,12 @@ use async_trait::async_trait;
 use escrow_store::{Setting, StoreError, StoredTxn, Transfer};
 use escrow_txn::Gid;
 
-use crate::core::Core;
-use crate::spill::SavedSetting;
-use crate::store::LocalStore;
+use crate::core::{Core, Outcome, Request, is_own};
+use crate::store::{LocalStore, unexpected};
+use crate::writer::Room;
+
+/// Settings of one request.
+const SETTINGS_AT_ONCE: usize = 100;
 
 #[async_trait]
 impl Transfer for LocalStore {
@@ -20,33 +23,27 @@ impl Transfer for LocalStore {
     }
 
     async fn import(&self, txns: Vec<StoredTxn>) -> Result<(), StoreError> {
-        let core = Arc::clone(&self.core);
-        self.reads().read_long(move || import(&core, txns)).await
+        self.keeper().import(txns).await
     }
 
     async fn export_settings(&self) -> Result<Vec<(String, Setting)>, StoreError> {
         let table = self.core.table();
-        let settings = table.settings().map(|((category, key), (version, value))| {
+        let settings = table.settings().filter(|(at, _)| !is_own(at)).map(|((category, key), (version, value))| {
             (category.clone(), Setting { key: key.clone(), value: value.clone(), version: *version })
         });
         Ok(settings.collect())
     }
 
     async fn import_settings(&self, settings: Vec<(String, Setting)>) -> Result<(), StoreError> {
-        let saved = |(category, setting): (String, Setting)| SavedSetting {
-            category,
-            key: setting.key,
-            value: Some((setting.version, setting.value)),
-        };
-        let settings: Vec<_> = settings.into_iter().map(saved).collect();
-        let core = Arc::clone(&self.core);
-        self.reads()
-            .read_long(move || {
-                core.spill.save(&[], &settings)?;
-                core.table().load_settings(settings);
-                Ok(())
-            })
-            .await
+        let keyed = |(category, Setting { key, value, version })| ((category, key), (version, value));
+        let settings: Vec<_> = settings.into_iter().map(keyed).filter(|(at, _)| !is_own(at)).collect();
+        for chunk in settings.chunks(SETTINGS_AT_ONCE) {
+            match self.writer().write(Room::OrWait, Request::Import { settings: chunk.to_vec() }).await? {
+                Outcome::Imported => {}
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -68,15 +65,4 @@ pub(crate) fn export(core: &Core, after: Option<&Gid>, limit: usize) -> Result<V
     core.spill.export(after, limit)?.into_iter().for_each(|spilled| take(spilled.txn));
     core.archive.export(after, limit, Some(core.purged_before()))?.into_iter().for_each(take);
     Ok(found.into_values().take(limit).collect())
-}
-
-fn import(core: &Core, txns: Vec<StoredTxn>) -> Result<(), StoreError> {
-    let (finished, unfinished): (Vec<_>, Vec<_>) =
-        txns.into_iter().map(Arc::new).partition(|txn| txn.head.status.is_final());
-    core.spill.save(&unfinished, &[])?;
-    core.archive.insert(&finished, core.clock.now())?;
-    let mut table = core.table();
-    table.far.any = true;
-    table.far.horizon = None;
-    Ok(())
 }
