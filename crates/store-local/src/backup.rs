@@ -9,7 +9,7 @@ use escrow_store::Clock;
 
 use crate::database;
 use crate::disk::{Disk, RealDisk};
-use crate::error::OpenError;
+use crate::error::{OpenError, error_chain};
 use crate::files::{self, Files};
 use crate::identity::{self, Found, StoreId};
 use crate::log;
@@ -109,6 +109,11 @@ pub(crate) fn restore_in_place(
         let source = format!("{} at byte {}: {}", damage.path.display(), damage.offset, damage.what);
         return Err(OpenError::Damaged { dir: dir.to_owned(), source: source.into() });
     }
+    if let Some(unreadable) = still.nonsense.iter().find(|error| matches!(error, ReplayError::Record { .. })) {
+        let source = error_chain(unreadable).into();
+        return Err(OpenError::Damaged { dir: dir.to_owned(), source });
+    }
+    still.check_known(dir)?;
     let contents = still.settle(true, clock.now());
     let contents = contents.map_err(|error| OpenError::Database { dir: dir.to_owned(), source: error.into() })?;
     drop(still);

@@ -13,7 +13,7 @@ use crate::error::{OpenError, error_chain};
 use crate::files::Files;
 use crate::identity::{self, Found, StoreId};
 use crate::open;
-use crate::rebuild::{Contents, Still, begin_anew};
+use crate::rebuild::{self, Contents, Still, begin_anew};
 
 /// What a check has shown.
 #[derive(Clone, Debug)]
@@ -112,6 +112,13 @@ pub(crate) fn look_at(dir: &Path, still: &Still) -> Checked {
         what: error_chain(&error),
         is_damage: true,
     }));
+    findings.extend(still.unknown.map(|kind| Finding {
+        path: dir.join(crate::log::DIR),
+        offset: None,
+        gid: None,
+        what: format!("records of kind {kind} are left alone: a newer version of this program wrote them"),
+        is_damage: false,
+    }));
     let archive = still.archive.info();
     let is_unfinished = |gid: &Gid| still.table.get(gid).is_some_and(|row| !row.head.status.is_final());
     let live = still.table.rows().filter(|row| is_unfinished(&row.gid)).count() as u64;
@@ -149,6 +156,7 @@ pub(crate) fn repair_in_place(
     clock: &dyn Clock,
 ) -> Result<(Vec<Finding>, Contents, bool), OpenError> {
     let still = Still::read(disk, dir, id, clock.now())?;
+    still.check_known(dir)?;
     let checked = look_at(dir, &still);
     let is_held = !checked.is_sound();
     let contents = still.settle(is_held, clock.now());
@@ -165,7 +173,10 @@ fn lock(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Files, StoreId), OpenError>
     }
     let files = Files::lock(dir)?;
     match identity::find(&**disk, dir)? {
-        Found::Store(id) => Ok((files, id)),
+        Found::Store(id) => {
+            rebuild::complete(disk, dir, id)?;
+            Ok((files, id))
+        }
         Found::Nothing { .. } => Err(OpenError::NotAStore { path: dir.to_owned() }),
     }
 }

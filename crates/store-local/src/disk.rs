@@ -43,6 +43,11 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     /// set.
     fn connect(&self, path: &Path) -> rusqlite::Result<Connection>;
 
+    /// How SQL names the database with this path; `None`: it cannot.
+    fn sql_name(&self, path: &Path) -> Option<String> {
+        path.to_str().map(str::to_owned)
+    }
+
     /// Whether several connections can be open on one database. If not, a database has to be used with
     /// `PRAGMA locking_mode=EXCLUSIVE` over one connection.
     fn shares_databases(&self) -> bool;

@@ -79,6 +79,21 @@ pub(crate) fn begin(disk: &dyn Disk, dir: &Path, id: StoreId) -> io::Result<()> 
     disk.sync_dir(dir)
 }
 
+/// Whether the store `id` was being made once more, of what its databases hold: its log counts for nothing any more.
+pub(crate) fn is_begun_again(disk: &dyn Disk, dir: &Path, id: StoreId) -> Result<bool, OpenError> {
+    let io_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    let path = dir.join(NEW_FILE);
+    if !disk.list(dir).map_err(io_error(dir))?.iter().any(|name| name == NEW_FILE) {
+        return Ok(false);
+    }
+    let text = read(disk, &path).map_err(io_error(&path))?;
+    // One that is not whole: nothing was changed behind it.
+    Ok(parse(&text, &path).is_ok_and(|begun| begun == id))
+}
+
 /// From now on there is a store.
 pub(crate) fn complete(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     disk.rename(&dir.join(NEW_FILE), &dir.join(FILE))?;

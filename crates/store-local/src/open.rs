@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::identity::{self, Found, StoreId};
 use crate::log::{self, Log, LogError};
+use crate::rebuild;
 use crate::replay::{Replay, ReplayError};
 use crate::spill::Spill;
 use crate::tuning::Tuning;
@@ -28,7 +29,10 @@ pub(crate) fn open(
     tuning: Tuning,
 ) -> Result<(Arc<Core>, Log), OpenError> {
     let (id, is_new) = match identity::find(&**disk, dir)? {
-        Found::Store(id) => (id, false),
+        Found::Store(id) => {
+            rebuild::complete(disk, dir, id)?;
+            (id, false)
+        }
         Found::Nothing { begun } => (begun.unwrap_or_else(|| StoreId(rand::random())), true),
     };
     let new_log = if is_new { Some(begin(disk, dir, id, &tuning)?) } else { None };

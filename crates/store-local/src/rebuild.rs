@@ -8,7 +8,6 @@ use escrow_store::{StoreError, StoredTxn};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::archive::Archive;
-use crate::core::purged_before;
 use crate::database::{self, Failure};
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -33,6 +32,8 @@ pub(crate) struct Still {
     pub(crate) log: log::Report,
     /// What the log tells and makes no sense.
     pub(crate) nonsense: Vec<ReplayError>,
+    /// The log has records of this kind, which a newer version of this program knows.
+    pub(crate) unknown: Option<u8>,
 }
 
 /// What a store holds, counted.
@@ -71,13 +72,23 @@ impl Still {
         if let Some(error) = failed {
             return Err(database(error.into()));
         }
+        let unknown = replay.unknown();
         let (table, nonsense) = replay.finish_noting(now).map_err(|error| database(error.into()))?;
-        Ok(Self { spill, archive, table, log, nonsense })
+        Ok(Self { spill, archive, table, log, nonsense, unknown })
+    }
+
+    /// Whether all of the log can be carried over into the databases.
+    ///
+    /// # Errors
+    /// [`OpenError::Newer`].
+    pub(crate) fn check_known(&self, dir: &Path) -> Result<(), OpenError> {
+        let Some(kind) = self.unknown else { return Ok(()) };
+        let source = format!("its log holds records of kind {kind}, which this version does not know").into();
+        Err(OpenError::Newer { path: dir.to_owned(), source })
     }
 
     /// Brings everything into the databases. What is finished comes before what is not, then the highest version counts.
     pub(crate) fn settle(&self, is_held: bool, now: Timestamp) -> Result<Contents, StoreError> {
-        let purged_before = Some(purged_before(&self.table));
         let rows: Vec<Arc<StoredTxn>> = self.table.rows().map(Arc::clone).collect();
         let (finished, unfinished): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.head.status.is_final());
         for chunk in finished.chunks(CHUNK) {
@@ -98,7 +109,8 @@ impl Still {
             after = Some(last.txn.gid.clone());
             let (mut gone, mut kept) = (Vec::new(), Vec::new());
             for spilled in chunk {
-                let archived = self.archive.find(&spilled.txn.gid, purged_before)?;
+                // Purged or not: a backup can have a transaction's end and not the records before.
+                let archived = self.archive.find(&spilled.txn.gid, None)?;
                 // Otherwise its gid was used again.
                 let is_finished = archived.is_some_and(|archived| archived.created_at == spilled.txn.created_at);
                 if is_finished { gone.push(spilled.txn.gid) } else { kept.push(spilled.txn) }
@@ -135,14 +147,26 @@ impl Still {
 
 /// Makes the settled databases in `dir` those of the store `id`, with a new log.
 pub(crate) fn begin_anew(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(), OpenError> {
+    identity::begin(&**disk, dir, id).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    go_on_anew(disk, dir, id)
+}
+
+/// Does the rest of a [`begin_anew`] of the store in `dir` that was cut off, if there was one.
+pub(crate) fn complete(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(), OpenError> {
+    if identity::is_begun_again(&**disk, dir, id)? { go_on_anew(disk, dir, id) } else { Ok(()) }
+}
+
+/// May be cut off anywhere and done again.
+fn go_on_anew(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let database = |source: Failure| OpenError::Database { dir: dir.to_owned(), source: source.into() };
-    identity::begin(&**disk, dir, id).map_err(io_error)?;
     database::give_to(disk, &dir.join(UNFINISHED), id).map_err(database)?;
     let archive = dir.join(ARCHIVE);
     for name in disk.list(&archive).map_err(io_error)?.iter().filter(|name| name.ends_with(".db")) {
         database::give_to(disk, &archive.join(name), id).map_err(database)?;
     }
+    // SQLite's journals are gone for good only then: one that came back would give the databases back.
+    disk.sync_dir(&archive).and_then(|()| disk.sync_dir(dir)).map_err(io_error)?;
     let log_dir = dir.join(log::DIR);
     for name in disk.list(&log_dir).map_err(io_error)? {
         disk.remove(&log_dir.join(name)).map_err(io_error)?;

@@ -59,6 +59,8 @@ pub(crate) struct Replay<'s> {
     orphans: BTreeMap<Gid, Orphan>,
     /// What makes no sense is noted instead of ending the reading: for checks and repairs.
     noted: Option<Vec<ReplayError>>,
+    /// A kind of record that a newer version of this program has written.
+    unknown: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -74,12 +76,17 @@ impl<'s> Replay<'s> {
         let mut table = Table::default();
         table.load_settings(spill.settings()?);
         let purged_before = purged_before(&table);
-        Ok(Self { table, purged_before, spill, archive, orphans: BTreeMap::new(), noted: None })
+        Ok(Self { table, purged_before, spill, archive, orphans: BTreeMap::new(), noted: None, unknown: None })
     }
 
     /// Goes on at what makes no sense, and notes it.
     pub(crate) fn lenient(self) -> Self {
         Self { noted: Some(Vec::new()), ..self }
+    }
+
+    /// A kind of record that was met and is not known.
+    pub(crate) fn unknown(&self) -> Option<u8> {
+        self.unknown
     }
 
     /// Takes the next frame over.
@@ -89,7 +96,10 @@ impl<'s> Replay<'s> {
                 |source: RecordError| ReplayError::Record { segment: segment.0, sequence, source: source.into() };
             match item.map_err(unreadable) {
                 Ok(Item::Known(record)) => self.record(*record, segment, sequence)?,
-                Ok(Item::Unknown { .. }) => self.table.keep_segment(segment),
+                Ok(Item::Unknown { kind }) => {
+                    self.unknown = Some(kind);
+                    self.table.keep_segment(segment);
+                }
                 Err(error) => self.note(error)?,
             }
         }

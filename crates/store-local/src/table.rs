@@ -384,6 +384,8 @@ impl Table {
     /// A transaction that was on hold is free.
     pub(crate) fn released(&mut self, gid: &Gid, next_run_at: Option<Timestamp>, was_in_flight: bool, now: Timestamp) {
         match next_run_at {
+            // Its time is known better here.
+            _ if self.entries.contains_key(gid) => {}
             _ if was_in_flight => drop(self.schedule.resume(gid, now)),
             Some(at) => drop(self.schedule.wait(gid, at)),
             None => {}

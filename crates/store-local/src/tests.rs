@@ -19,6 +19,7 @@ mod importing;
 mod keeping;
 mod power;
 mod races;
+mod rebuilding;
 mod restarts;
 
 mod conformance {

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::make::STORE;
 use super::meta::{SCHEMA, schema_check};
-use super::{Failure, Meta, connect};
+use super::{Failure, Meta, connect, rewrite_logs};
 use crate::disk::Disk;
 use crate::identity::StoreId;
 use crate::ledger::{self, Ledger};
@@ -19,7 +20,9 @@ use crate::ledger::{self, Ledger};
 /// [`Failure`]; what is at `to` is then not a copy.
 pub(crate) fn copy(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<(), Failure> {
     let copied = connect(disk, from).and_then(|connection| {
-        let name = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
+        // Whoever reads last would change the database otherwise, by a log that may not be on the disk (see `rewrite`).
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let name = disk.sql_name(to).ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
         connection.execute("VACUUM INTO ?1", [name])?;
         close(connection)
     });
@@ -42,6 +45,7 @@ fn adapt(copy: &Connection) -> rusqlite::Result<()> {
 /// # Errors
 /// [`Failure`].
 pub(crate) fn give_to(disk: &Arc<dyn Disk>, path: &Path, id: StoreId) -> Result<(), Failure> {
+    rewrite_logs(disk, path)?;
     let given = connect(disk, path).and_then(|connection| {
         connection.pragma_update(None, "synchronous", "FULL")?;
         let mut meta = Meta::read(&connection)?;

@@ -242,6 +242,10 @@ impl Disk for SimDisk {
         sqlite::connect(self, path)
     }
 
+    fn sql_name(&self, path: &Path) -> Option<String> {
+        sqlite::name(self, path)
+    }
+
     fn shares_databases(&self) -> bool {
         false
     }

@@ -134,6 +134,11 @@ impl Bare {
         self.core.table().schedule.claim(now, usize::MAX).iter().map(|(gid, _)| gid.to_string()).collect()
     }
 
+    /// Appends a frame of anything.
+    pub(super) fn append(&self, body: &[u8]) {
+        self.log.lock().unwrap().append(body, self.core.first_needed()).unwrap();
+    }
+
     /// Ends the log cleanly.
     pub(super) fn stop(self) {
         let log = Arc::into_inner(self.log).unwrap().into_inner().unwrap();
@@ -209,6 +214,10 @@ impl Disk for Hooked {
             step();
         }
         self.disk.connect(path)
+    }
+
+    fn sql_name(&self, path: &Path) -> Option<String> {
+        self.disk.sql_name(path)
     }
 
     fn shares_databases(&self) -> bool {

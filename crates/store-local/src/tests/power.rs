@@ -19,8 +19,11 @@ fn run(seeds: std::ops::Range<u64>) -> Counts {
     let mut all = Counts::default();
     for seed in seeds {
         let mut world = World::new(seed);
-        for _ in 0..CUTS_PER_SEED {
+        for cut in 0..CUTS_PER_SEED {
             world.live_until_it_ends();
+            if cut % 4 == 0 {
+                world.back_up();
+            }
             world.recover();
         }
         world.ends_well();

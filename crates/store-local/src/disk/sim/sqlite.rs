@@ -33,10 +33,15 @@ pub(super) fn connect(disk: &SimDisk, path: &Path) -> rusqlite::Result<Connectio
     if let Err(error) = &*REGISTERED {
         return Err(rusqlite::Error::ToSqlConversionFailure(error.to_string().into()));
     }
-    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let name = name(disk, path).ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
     disks().insert(disk.shared.number, Arc::downgrade(&disk.shared));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags_and_vfs(format!("/{}/{name}", disk.shared.number), flags, VFS_NAME)
+    Connection::open_with_flags_and_vfs(name, flags, VFS_NAME)
+}
+
+/// The name that this file system knows a file by.
+pub(super) fn name(disk: &SimDisk, path: &Path) -> Option<String> {
+    Some(format!("/{}/{}", disk.shared.number, path.to_str()?))
 }
 
 /// Forgets a disk that nobody uses any more.

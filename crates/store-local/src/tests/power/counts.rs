@@ -16,10 +16,12 @@ pub(super) struct Counts {
     pub(super) revived: u64,
     pub(super) purged: u64,
     pub(super) reused: u64,
+    pub(super) backups: u64,
+    pub(super) backups_cut: u64,
 }
 
 impl Counts {
-    fn fields(&self) -> [(&'static str, u64); 13] {
+    fn fields(&self) -> [(&'static str, u64); 15] {
         [
             ("power cuts", self.cuts),
             ("of them while recovering", self.cuts_in_recovery),
@@ -34,6 +36,8 @@ impl Counts {
             ("revived", self.revived),
             ("purged", self.purged),
             ("gids used again", self.reused),
+            ("backups", self.backups),
+            ("backups cut off", self.backups_cut),
         ]
     }
 
@@ -52,6 +56,8 @@ impl Counts {
             revived,
             purged,
             reused,
+            backups,
+            backups_cut,
         } = other;
         self.cuts += cuts;
         self.cuts_in_recovery += cuts_in_recovery;
@@ -66,6 +72,8 @@ impl Counts {
         self.revived += revived;
         self.purged += purged;
         self.reused += reused;
+        self.backups += backups;
+        self.backups_cut += backups_cut;
     }
 
     pub(super) fn assert_everything_happened(&self) {

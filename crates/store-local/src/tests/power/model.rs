@@ -34,6 +34,20 @@ pub(super) struct Model {
     pub(super) purge_attempted: Option<Timestamp>,
 }
 
+impl Known {
+    /// Whether this can be found, by one who knows of a purge.
+    pub(super) fn is_possible(&self, found: &Option<Arc<StoredTxn>>, purged_before: Timestamp) -> bool {
+        let shown = |image: &Option<Arc<StoredTxn>>| image.clone().filter(|row| !is_purged(row, purged_before));
+        std::iter::once(&self.acknowledged).chain(&self.attempted).any(|image| shown(image) == *found)
+    }
+}
+
+impl KnownSetting {
+    pub(super) fn is_possible(&self, found: Option<&(Version, Bytes)>) -> bool {
+        std::iter::once(&self.acknowledged).chain(&self.attempted).any(|value| value.as_ref() == found)
+    }
+}
+
 impl Model {
     pub(super) fn acknowledged(&self, gid: &Gid) -> Option<&Arc<StoredTxn>> {
         self.txns.get(gid)?.acknowledged.as_ref()
@@ -78,10 +92,8 @@ impl Model {
             assert!(found.is_none(), "{gid} was never created: {found:?}");
             return;
         };
-        let possible = std::iter::once(&known.acknowledged).chain(&known.attempted);
-        let is_possible = possible.into_iter().any(|image| *image == found);
         assert!(
-            is_possible,
+            known.is_possible(&found, Timestamp::from_micros(0)),
             "{gid}: found {}; acknowledged {}; attempted {:?}",
             shown(found.as_ref()),
             shown(known.acknowledged.as_ref()),
@@ -93,8 +105,7 @@ impl Model {
     /// The same for a setting.
     pub(super) fn settle_setting(&mut self, at: &SettingKey, found: Option<&(Version, Bytes)>) {
         let known = self.settings.entry(at.clone()).or_default();
-        let mut possible = std::iter::once(&known.acknowledged).chain(&known.attempted);
-        assert!(possible.any(|value| value.as_ref() == found), "{at:?}: found {found:?} of {known:?}");
+        assert!(known.is_possible(found), "{at:?}: found {found:?} of {known:?}");
         *known = KnownSetting { acknowledged: found.cloned(), attempted: vec![] };
     }
 }

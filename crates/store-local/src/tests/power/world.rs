@@ -21,9 +21,11 @@ use crate::keeper::{Keeper, KeeperError};
 use crate::log::{AppendError, Log};
 use crate::record::{self, SettingKey};
 use crate::tuning::Tuning;
-use crate::{find, list, open};
+use crate::identity::{self, Found, StoreId};
+use crate::{backup, find, list, open};
 
 const DIR: &str = "/store";
+const BACKUP: &str = "/backup";
 /// Few, so that they meet again in every state.
 const GIDS: u32 = 40;
 
@@ -110,7 +112,7 @@ impl World {
         self.end = match self.rng.random_range(0..20) {
             0 => End::CleanStop,
             1..3 => End::Kill,
-            3 => End::FailedSync,
+            3..5 => End::FailedSync,
             _ => End::PowerCut,
         };
         match self.end {
@@ -149,6 +151,67 @@ impl World {
         self.counts.cuts += 1;
         let next = self.disk.after_power_cut(seed);
         drop(std::mem::replace(&mut self.disk, next));
+    }
+
+    /// Copies the store, which is not running, and looks at what a restore of the copy holds. Perhaps the power is cut
+    /// meanwhile, which is the store's business.
+    pub(super) fn back_up(&mut self) {
+        let Ok(Found::Store(id)) = identity::find(&self.disk, Path::new(DIR)) else { return };
+        if self.rng.random_range(0..2) == 0 {
+            self.disk.power_off_at(self.rng.random_range(1..80));
+        }
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let copied = self.clear_backup().and_then(|()| {
+            backup::copy(&disk, Path::new(DIR), Path::new(BACKUP), id).map_err(|error| crate::error::error_chain(&error))
+        });
+        match copied {
+            Ok(_) if !self.disk.is_off() => {
+                self.disk.power_off_at(u64::MAX);
+                self.look_at_the_backup(id);
+                self.counts.backups += 1;
+            }
+            copied => {
+                assert!(self.disk.is_off(), "seed {}: a backup: {}", self.seed, copied.unwrap_err());
+                self.counts.backups_cut += 1;
+                let seed = self.rng.next_u64();
+                self.cut(seed);
+            }
+        }
+    }
+
+    fn clear_backup(&self) -> Result<(), String> {
+        for dir in ["/backup", "/backup/log", "/backup/archive"] {
+            let clear = || {
+                self.disk.create_dir(Path::new(dir))?;
+                let names = self.disk.list(Path::new(dir))?;
+                names.iter().try_for_each(|name| self.disk.remove(&Path::new(dir).join(name)))
+            };
+            clear().map_err(|error: std::io::Error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn look_at_the_backup(&self, id: StoreId) {
+        let sim = self.disk.snapshot();
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let dir = Path::new(BACKUP);
+        backup::restore_in_place(&disk, dir, id, &*self.clock).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(sim.after_power_cut(self.seed));
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (core, _log) = open::open(&disk, dir, clock, tuning()).unwrap();
+        for (gid, known) in &self.model.txns {
+            let found = find::find(&core, gid).unwrap();
+            let is_held = found.as_ref().is_some_and(|found| found.held);
+            let found = found.map(|found| found.txn);
+            assert!(known.is_possible(&found, core.purged_before()), "seed {}: {gid} in a backup: {found:?}", self.seed);
+            let is_unfinished = found.is_some_and(|row| !row.head.status.is_final());
+            assert_eq!(is_held, is_unfinished, "seed {}: {gid} in a backup", self.seed);
+        }
+        assert!(core.table().schedule.is_empty(), "seed {}: nothing of a backup is due", self.seed);
+        assert!(core.spill.due(None, 9).unwrap().is_empty());
+        for (at, known) in &self.model.settings {
+            assert!(known.is_possible(core.table().setting(at)), "seed {}: {at:?} in a backup", self.seed);
+        }
     }
 
     /// Starts the store, however often the power is cut meanwhile, and looks at all it holds.
