@@ -11,10 +11,12 @@ use crate::record;
 use crate::tuning::Tuning;
 use crate::writer::Room;
 
+mod backups;
 mod bare;
 mod damage;
 mod full_disk;
 mod golden;
+mod holds;
 mod importing;
 mod keeping;
 mod power;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ pub(super) struct Bare {
     pub(super) core: Arc<Core>,
     pub(super) clock: Arc<ManualClock>,
     log: Arc<Mutex<Log>>,
+    is_pinned: Arc<AtomicBool>,
 }
 
 /// Small segments, all of them to be cleared.
@@ -42,13 +44,29 @@ impl Bare {
     }
 
     pub(super) fn try_open(disk: &Arc<dyn Disk>, dir: &Path, clock: Arc<ManualClock>) -> Result<Self, OpenError> {
+        Self::try_open_with(disk, dir, clock, tuning())
+    }
+
+    pub(super) fn try_open_with(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        clock: Arc<ManualClock>,
+        tuning: Tuning,
+    ) -> Result<Self, OpenError> {
         disk.create_dir(dir).unwrap();
-        let (core, log) = open::open(disk, dir, Arc::clone(&clock) as Arc<_>, tuning())?;
-        Ok(Self { core, clock, log: Arc::new(Mutex::new(log)) })
+        let (core, log) = open::open(disk, dir, Arc::clone(&clock) as Arc<_>, tuning)?;
+        Ok(Self { core, clock, log: Arc::new(Mutex::new(log)), is_pinned: Arc::default() })
     }
 
     pub(super) fn keeper(&self) -> Keeper {
-        Keeper::new(Arc::clone(&self.core), Box::new(|| Some(Box::new(()))))
+        let is_pinned = Arc::clone(&self.is_pinned);
+        let may_remove = move || (!is_pinned.load(SeqCst)).then(|| Box::new(()) as Box<dyn Send>);
+        Keeper::new(Arc::clone(&self.core), Box::new(may_remove))
+    }
+
+    /// A backup runs, or has ended.
+    pub(super) fn pin(&self, is_pinned: bool) {
+        self.is_pinned.store(is_pinned, SeqCst);
     }
 
     pub(super) fn write(&self, request: &Request) -> Result<Outcome, AppendError> {
@@ -148,7 +166,7 @@ impl Bare {
 
 type Step = Box<dyn FnOnce() + Send>;
 
-/// A disk on which something happens just before a database is connected.
+/// A disk on which something happens just before a database is connected, or another file opened.
 pub(super) struct Hooked {
     disk: Arc<dyn Disk>,
     hooks: Mutex<Vec<(&'static str, Step)>>,
@@ -159,9 +177,20 @@ impl Hooked {
         Arc::new(Self { disk, hooks: Mutex::default() })
     }
 
-    /// The next time that a database whose path has `part` in it is connected, this happens before.
-    pub(super) fn before_connecting(&self, part: &'static str, step: impl FnOnce() + Send + 'static) {
+    /// The next time that a file whose path has `part` in it is opened, this happens before.
+    pub(super) fn before_opening(&self, part: &'static str, step: impl FnOnce() + Send + 'static) {
         self.hooks.lock().unwrap().push((part, Box::new(step)));
+    }
+
+    fn opens(&self, path: &Path) {
+        let happens = |(part, _): &(&str, Step)| path.to_string_lossy().contains(part);
+        let step = {
+            let mut hooks = self.hooks.lock().unwrap();
+            hooks.iter().position(happens).map(|index| hooks.remove(index).1)
+        };
+        if let Some(step) = step {
+            step();
+        }
     }
 
     pub(super) fn assert_all_happened(&self) {
@@ -189,6 +218,7 @@ impl Disk for Hooked {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.opens(path);
         self.disk.open(path)
     }
 
@@ -205,14 +235,7 @@ impl Disk for Hooked {
     }
 
     fn connect(&self, path: &Path) -> rusqlite::Result<Connection> {
-        let happens = |(part, _): &(&str, Step)| path.to_string_lossy().contains(part);
-        let step = {
-            let mut hooks = self.hooks.lock().unwrap();
-            hooks.iter().position(happens).map(|index| hooks.remove(index).1)
-        };
-        if let Some(step) = step {
-            step();
-        }
+        self.opens(path);
         self.disk.connect(path)
     }
 

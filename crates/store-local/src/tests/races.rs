@@ -23,7 +23,7 @@ fn opened() -> (Bare, Arc<Hooked>, TempDir) {
 
 /// The next read of `unfinished.db` begins with this.
 fn before_reading(bare: &Bare, disk: &Hooked, step: impl FnOnce() + Send + 'static) {
-    disk.before_connecting("unfinished.db", step);
+    disk.before_opening("unfinished.db", step);
     bare.core.spill.disconnect();
 }
 

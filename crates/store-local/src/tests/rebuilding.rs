@@ -77,7 +77,8 @@ fn assert_holds_all(bare: &Bare, is_held: bool) {
 fn repair(sim: &SimDisk) -> Result<Repaired, OpenError> {
     let id = id(sim);
     rebuild::complete(&disk(sim), &dir(), id)?;
-    repair_in_place(&disk(sim), &dir(), id, &*ManualClock::at(start())).map(|(_, contents, is_held)| (contents, is_held))
+    repair_in_place(&disk(sim), &dir(), id, &*ManualClock::at(start()))
+        .map(|(_, contents, is_held)| (contents, is_held))
 }
 
 /// Cuts the power at every operation of `work`, and shows each time what is found then.

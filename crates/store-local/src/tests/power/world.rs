@@ -17,11 +17,11 @@ use super::model::{Model, is_purged};
 use crate::core::{Core, Outcome, Request};
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
+use crate::identity::{self, Found, StoreId};
 use crate::keeper::{Keeper, KeeperError};
 use crate::log::{AppendError, Log};
 use crate::record::{self, SettingKey};
 use crate::tuning::Tuning;
-use crate::identity::{self, Found, StoreId};
 use crate::{backup, find, list, open};
 
 const DIR: &str = "/store";
@@ -162,7 +162,8 @@ impl World {
         }
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let copied = self.clear_backup().and_then(|()| {
-            backup::copy(&disk, Path::new(DIR), Path::new(BACKUP), id).map_err(|error| crate::error::error_chain(&error))
+            backup::copy(&disk, Path::new(DIR), Path::new(BACKUP), id)
+                .map_err(|error| crate::error::error_chain(&error))
         });
         match copied {
             Ok(_) if !self.disk.is_off() => {
@@ -203,7 +204,11 @@ impl World {
             let found = find::find(&core, gid).unwrap();
             let is_held = found.as_ref().is_some_and(|found| found.held);
             let found = found.map(|found| found.txn);
-            assert!(known.is_possible(&found, core.purged_before()), "seed {}: {gid} in a backup: {found:?}", self.seed);
+            assert!(
+                known.is_possible(&found, core.purged_before()),
+                "seed {}: {gid} in a backup: {found:?}",
+                self.seed
+            );
             let is_unfinished = found.is_some_and(|row| !row.head.status.is_final());
             assert_eq!(is_held, is_unfinished, "seed {}: {gid} in a backup", self.seed);
         }
