@@ -73,7 +73,10 @@ pub(crate) fn find(disk: &dyn Disk, dir: &Path) -> Result<Found, OpenError> {
 
 /// Begins the making of a store: until [`complete`], there is none.
 pub(crate) fn begin(disk: &dyn Disk, dir: &Path, id: StoreId) -> io::Result<()> {
-    let file = disk.create(&dir.join(NEW_FILE))?;
+    let path = dir.join(NEW_FILE);
+    let is_begun = disk.list(dir)?.iter().any(|name| name == NEW_FILE) && read(disk, &path)? == text(id).as_bytes();
+    // One that was begun is written in its place: it is never lost, as what was made behind it has its id already.
+    let file = if is_begun { disk.open(&path)? } else { disk.create(&path)? };
     file.write_all_at(text(id).as_bytes(), 0)?;
     file.sync()?;
     disk.sync_dir(dir)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use escrow_store::ListQuery;
+use escrow_store::conformance::ManualClock;
 use escrow_store::conformance::sample::{Sample, gid, seconds, start};
 use escrow_txn::{Status, Timestamp};
 
@@ -89,4 +90,28 @@ fn what_was_purged_does_not_come_back_as_it_was_saved_before_it_was_finished() {
     bare.archive_all();
     assert_eq!(bare.found("a"), None);
     assert_eq!(bare.core.spill.info().rows, 0);
+}
+
+#[test]
+fn a_creation_that_is_cut_off_twice_is_finished_by_the_third_start() {
+    let cut_at = |sim: &SimDisk, operation: u64, seed: u64| {
+        let cut = sim.snapshot();
+        cut.power_off_at(operation);
+        let opened = Bare::try_open(&disk(&cut), &dir(), ManualClock::at(start()));
+        assert_eq!(opened.is_err(), cut.is_off(), "{:?}", opened.err());
+        cut.is_off().then(|| cut.after_power_cut(seed))
+    };
+    let sim = SimDisk::new(1);
+    sim.create_dir(&dir()).unwrap();
+    for first in 1.. {
+        let Some(begun) = cut_at(&sim, first, first) else {
+            assert!(first > 20, "{first} operations");
+            return;
+        };
+        for second in 1..20 {
+            let Some(begun) = cut_at(&begun, second, second) else { break };
+            let opened = Bare::try_open(&disk(&begun), &dir(), ManualClock::at(start()));
+            assert!(opened.is_ok(), "cut at {first} and {second}: {:?}", opened.err());
+        }
+    }
 }
