@@ -5,13 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_store::Version;
+use escrow_store::{Version, error_chain};
 use escrow_txn::{Answer, BranchOutcome, Drive, Event, Gid, OpStatus, Status, Step, apply, next};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::error::error_chain;
 use crate::registry::{Mail, Reply, ResultSender};
 use crate::shared::Shared;
 use crate::{Failure, RequestError};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use escrow_txn::{Gid, Timestamp};
 use tokio::sync::Notify;
 
+use escrow_store::error_chain;
+
 use crate::coordinator::start_driver;
-use crate::error::error_chain;
 use crate::registry::{Ask, Mail};
 use crate::shared::Shared;
 

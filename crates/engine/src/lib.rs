@@ -24,7 +24,7 @@ mod topics;
 pub use caller::{BranchCall, BranchCaller, BranchReply};
 pub use config::{ACTIVE_BYTES_MIN, EngineConfig, Jitter};
 pub use coordinator::{Coordinator, Receipt};
-pub use error::{RequestError, error_chain};
+pub use error::RequestError;
 pub use observer::{Failure, Observer, Silent};
 pub use retry::{Retried, RetryError};
 pub use topics::{NoTopics, Topics};

@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::error::error_chain;
+use escrow_store::error_chain;
+
 use crate::shared::Shared;
 
 /// Transactions removed by one call: bounds how long the store is kept busy.

@@ -3,12 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use escrow_store::{ListQuery, PAGE_MAX, StoreError};
+use escrow_store::{ListQuery, PAGE_MAX, StoreError, error_chain};
 use escrow_txn::{Drive, Event, Gid, Status, apply, next};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::coordinator::overloaded;
-use crate::error::error_chain;
 use crate::{Coordinator, RequestError};
 
 /// Entries that are listed at once: the list is sorted anew for each page.

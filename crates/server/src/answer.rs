@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use escrow_engine::{Receipt, RequestError, RetryError, error_chain};
-use escrow_store::StoreError;
+use escrow_engine::{Receipt, RequestError, RetryError};
+use escrow_store::{StoreError, error_chain};
 use escrow_txn::{IllegalEvent, InvalidDefinition, RepeatRefused, Status};
 use escrow_wire::dtm::{self, DecodeError, Reply};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};

@@ -201,7 +201,7 @@ impl Server {
             accepting.await
         });
         let answered = accepted.unwrap_or_else(|error| {
-            tracing::error!(error = escrow_engine::error_chain(&error), "the taking of connections broke off");
+            tracing::error!(error = escrow_store::error_chain(&error), "the taking of connections broke off");
             false
         });
         tracing::info!(driven_in_time = driven, answered_in_time = answered, "stopped");

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use escrow_store::Clock;
+use escrow_store::{Clock, error_chain};
 
 use crate::database;
 use crate::disk::{Disk, RealDisk};
-use crate::error::{OpenError, error_chain};
+use crate::error::OpenError;
 use crate::files::{self, Files};
 use crate::identity::{self, Found, StoreId};
 use crate::log;

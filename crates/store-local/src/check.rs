@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use escrow_store::Clock;
+use escrow_store::{Clock, error_chain};
 use escrow_txn::Gid;
 
 use crate::backup::copy_all;
 use crate::disk::{Disk, RealDisk};
-use crate::error::{OpenError, error_chain};
+use crate::error::OpenError;
 use crate::files::Files;
 use crate::identity::{self, Found, StoreId};
 use crate::open;

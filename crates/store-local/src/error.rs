@@ -136,15 +136,3 @@ impl From<WriteFailure> for StoreError {
         }
     }
 }
-
-/// An error with its causes on one line, for logs.
-pub(crate) fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -6,13 +6,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use escrow_store::{StoreError, StoredTxn};
+use escrow_store::{StoreError, StoredTxn, error_chain};
 use escrow_txn::{Gid, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use crate::archive::Purgeable;
 use crate::core::Core;
-use crate::error::{WriteFailure, error_chain};
+use crate::error::WriteFailure;
 use crate::keeper::{Keeper, KeeperError};
 
 /// Work waits for company this long: many transactions are archived at once.

@@ -5,11 +5,11 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use escrow_store::StoreError;
+use escrow_store::{StoreError, error_chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::core::{Core, Outcome, Request};
-use crate::error::{WriteFailure, error_chain};
+use crate::error::WriteFailure;
 use crate::log::{AppendError, Log};
 use crate::thread::{Alarm, Waker};
 

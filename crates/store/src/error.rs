@@ -1,9 +1,11 @@
+use std::error::Error;
+
 use escrow_txn::Gid;
 
 use crate::codec::CodecError;
 use crate::{Cursor, Version};
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type Source = Box<dyn Error + Send + Sync>;
 
 /// Why a store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -67,4 +69,16 @@ pub enum CommitError {
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// An error with its causes on one line, for logs.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -26,7 +26,7 @@ pub mod memory;
 pub use backend::{Backend, Transfer};
 pub use change::{Change, Head, NewTxn, OwnerEpoch, Version, Versioned, WriteId};
 pub use clock::{Clock, SystemClock};
-pub use error::{CommitError, StoreError};
+pub use error::{CommitError, StoreError, error_chain};
 pub use list::{Cursor, InvalidCursor, ListQuery, PAGE_MAX, Page, TxnSummary};
 pub use schedule::Schedule;
 pub use settings::{PutOutcome, Setting, Settings, SettingsError};

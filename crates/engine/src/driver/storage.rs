@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use escrow_store::{Change, CommitError, Created, Head, NewTxn, StoreError};
+use escrow_store::{Change, CommitError, Created, Head, NewTxn, StoreError, error_chain};
 use escrow_txn::{Definition, Drive, Progress, Step, next};
 
 use super::requests::{Failed, respond};
 use super::{Driver, Held, Lost};
 use crate::RequestError;
-use crate::error::error_chain;
 
 /// How soon a transaction is taken up again that the store failed.
 const RETAKE_AFTER: Duration = Duration::from_secs(1);

@@ -19,10 +19,10 @@ use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::keeper::Keeper;
 use crate::log::Log;
+use crate::open;
 use crate::record::{self, SettingKey};
 use crate::samples::{random_finished, random_unfinished};
 use crate::tuning::Tuning;
-use crate::{error, open};
 
 pub(super) const DIR: &str = "/store";
 
@@ -85,7 +85,7 @@ pub(super) fn tuning() -> Tuning {
 /// Opens the store on a disk, which is far in the future by then; the error as a text.
 pub(super) fn open_on(disk: &SimDisk) -> Result<(Arc<Core>, Log), String> {
     let clock = ManualClock::at(start().plus(Duration::from_secs(90_000_000)));
-    open_at(disk, clock).map_err(|error| error::error_chain(&error))
+    open_at(disk, clock).map_err(|error| escrow_store::error_chain(&error))
 }
 
 fn open_at(disk: &SimDisk, clock: Arc<dyn Clock>) -> Result<(Arc<Core>, Log), crate::OpenError> {

@@ -165,7 +165,7 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let copied = self.clear_backup().and_then(|()| {
             backup::copy(&disk, Path::new(DIR), Path::new(BACKUP), id)
-                .map_err(|error| crate::error::error_chain(&error))
+                .map_err(|error| escrow_store::error_chain(&error))
         });
         match copied {
             Ok(_) if !self.disk.is_off() => {
@@ -231,7 +231,7 @@ impl World {
             let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             let opened = disk.create_dir(Path::new(DIR)).map_err(|error| error.to_string()).and_then(|()| {
-                open::open(&disk, Path::new(DIR), clock, tuning()).map_err(|error| crate::error::error_chain(&error))
+                open::open(&disk, Path::new(DIR), clock, tuning()).map_err(|error| escrow_store::error_chain(&error))
             });
             match opened {
                 Ok((core, log)) if !self.disk.is_off() => {
@@ -302,7 +302,7 @@ impl World {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
                 let is_planned = self.disk.is_off() || self.end == End::FailedSync;
-                assert!(is_planned || self.is_disk_full, "seed {}: {}", self.seed, crate::error::error_chain(&error));
+                assert!(is_planned || self.is_disk_full, "seed {}: {}", self.seed, escrow_store::error_chain(&error));
                 if is_planned || error.is_fatal() { Err(Down) } else { Ok(None) }
             }
         }
