@@ -109,8 +109,6 @@ pub(crate) enum WriteFailure {
     Failed,
     #[error("the store's writer has ended")]
     WriterGone,
-    #[error("a read was broken off")]
-    ReadBrokenOff,
 }
 
 impl WriteFailure {

@@ -32,7 +32,6 @@ mod listing;
 mod log;
 mod moves;
 mod open;
-mod reads;
 mod rebuild;
 mod record;
 mod replay;

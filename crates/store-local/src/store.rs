@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
     Backend, Change, Claimed, Clock, CommitError, Created, EmbeddedStats, EncodedChange, ListQuery, NewTxn, OwnerEpoch,
-    Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary, Version,
-    Versioned,
+    Page, PutOutcome, Reads, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary,
+    Version, Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
 use tokio::sync::watch;
@@ -20,7 +20,6 @@ use crate::files::{self, Files};
 use crate::find::{self, Found};
 use crate::keeper::Keeper;
 use crate::log::Log;
-use crate::reads::Reads;
 use crate::record;
 use crate::thread::KeeperThread;
 use crate::tuning::Tuning;

@@ -87,8 +87,6 @@ pub(crate) enum Failure {
     Failed,
     #[error("the store's writer has ended")]
     WriterGone,
-    #[error("a read was broken off")]
-    ReadBrokenOff,
 }
 
 impl Failure {
@@ -107,9 +105,7 @@ impl From<Failure> for StoreError {
         match failure {
             // The writer can end between a COMMIT and its answers.
             Failure::CommitFailed(_) | Failure::WriterGone => Self::Unknown { source: failure.into() },
-            Failure::DiskFull(_) | Failure::Sqlite(_) | Failure::Failed | Failure::ReadBrokenOff => {
-                Self::Down { source: failure.into() }
-            }
+            Failure::DiskFull(_) | Failure::Sqlite(_) | Failure::Failed => Self::Down { source: failure.into() },
         }
     }
 }

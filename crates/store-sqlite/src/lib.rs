@@ -63,7 +63,7 @@ const PURGE_STEP: u32 = 500;
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     writer: Writer,
-    readers: Arc<Readers>,
+    readers: Readers,
     timers: Arc<Mutex<Timers>>,
     counters: Arc<BatchCounters>,
     fullness: Arc<Fullness>,

@@ -1,11 +1,8 @@
-//! Reads from the databases, on blocking threads.
-
 use std::sync::Arc;
 
-use escrow_store::StoreError;
 use tokio::sync::Semaphore;
 
-use crate::error::WriteFailure;
+use crate::StoreError;
 
 /// Reads at one time.
 const READS: usize = 4;
@@ -14,11 +11,22 @@ const READS: usize = 4;
 /// must not wait for that.
 const LISTS: usize = 2;
 
-/// Turns for reads.
+/// Turns for reads from a disk, each on a blocking thread.
 #[derive(Debug)]
-pub(crate) struct Reads {
+pub struct Reads {
     all: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+}
+
+/// A read was not carried through: it panicked, or the runtime has ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a read was broken off")]
+struct BrokenOff;
+
+impl From<BrokenOff> for StoreError {
+    fn from(broken_off: BrokenOff) -> Self {
+        Self::Down { source: broken_off.into() }
+    }
 }
 
 impl Default for Reads {
@@ -29,28 +37,35 @@ impl Default for Reads {
 
 impl Reads {
     /// Runs a read.
-    pub(crate) async fn read<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// Those of `read`, and [`StoreError::Down`] if it was broken off.
+    pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         // The semaphore is never closed.
-        let permit = Arc::clone(&self.all).acquire_owned().await.map_err(|_| WriteFailure::ReadBrokenOff)?;
+        let permit = Arc::clone(&self.all).acquire_owned().await.map_err(|_| BrokenOff)?;
         let task = tokio::task::spawn_blocking(move || {
             // Until it has ended, even if nobody waits for it any more.
             let _permit = permit;
             read()
         });
-        task.await.map_err(|_| WriteFailure::ReadBrokenOff)?
+        task.await.map_err(|_| BrokenOff)?
     }
 
     /// Runs a read that may take long, in its turn among others of its kind.
-    pub(crate) async fn read_long<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// See [`Reads::read`].
+    pub async fn read_long<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         // The semaphore is never closed.
-        let turn = Arc::clone(&self.lists).acquire_owned().await.map_err(|_| WriteFailure::ReadBrokenOff)?;
+        let turn = Arc::clone(&self.lists).acquire_owned().await.map_err(|_| BrokenOff)?;
         let in_turn = move || {
+            // Until it has ended, too.
             let _turn = turn;
             read()
         };
