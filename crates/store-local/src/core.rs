@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use escrow_store::{BatchCounters, Clock, EncodedChange, Head, StoredTxn, Version};
+use escrow_store::{BatchCounters, Claim, Clock, EncodedChange, Head, StoredTxn, Version};
 use escrow_txn::{Gid, Timestamp};
 
 use crate::archive::Archive;
@@ -134,6 +134,11 @@ impl Core {
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         // No code that can panic runs while the table is half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of `claim_due`.
+    pub(crate) fn claim(&self, now: Timestamp) -> Claim<'_, Table> {
+        Claim::new(&self.table, now)
     }
 
     /// Finished transactions from before this time count as absent.

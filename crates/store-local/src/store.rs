@@ -125,35 +125,6 @@ impl LocalStore {
     }
 }
 
-/// What one call of `claim_due` has claimed; given back if the call does not come to its end.
-struct Claim<'s> {
-    core: &'s Core,
-    now: Timestamp,
-    /// With the time each was due at.
-    taken: Vec<(Gid, Timestamp)>,
-}
-
-impl<'s> Claim<'s> {
-    fn new(core: &'s Core, now: Timestamp, limit: NonZeroU32) -> Self {
-        let taken = core.table().schedule.claim(now, limit.get() as usize);
-        Self { core, now, taken }
-    }
-
-    /// The end of the call: what was taken stays claimed.
-    fn complete(mut self) -> Vec<Gid> {
-        std::mem::take(&mut self.taken).into_iter().map(|(gid, _)| gid).collect()
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if !self.taken.is_empty() {
-            let mut table = self.core.table();
-            self.taken.drain(..).for_each(|(gid, due_at)| table.schedule.release(&gid, due_at, self.now));
-        }
-    }
-}
-
 impl fmt::Debug for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalStore").field("stats", &self.stats()).finish_non_exhaustive()
@@ -206,7 +177,8 @@ impl Store for LocalStore {
     async fn claim_due(&self, _owner: OwnerEpoch, limit: NonZeroU32) -> Result<Claimed, StoreError> {
         let now = self.core.clock.now();
         self.know_what_is_due().await?;
-        let claim = Claim::new(&self.core, now, limit);
+        let mut claim = self.core.claim(now);
+        claim.take_due(&mut self.core.table().schedule, limit.get() as usize);
         let next_due_at = self.know_what_is_due().await?;
         Ok(Claimed { gids: claim.complete(), next_due_at })
     }

@@ -116,6 +116,12 @@ impl Far {
     }
 }
 
+impl AsMut<Schedule> for Table {
+    fn as_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+}
+
 impl Table {
     /// The transaction, if it is live here.
     pub(crate) fn get(&self, gid: &Gid) -> Option<&Arc<StoredTxn>> {

@@ -24,15 +24,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
-    Backend, BatchCounters, Change, Claimed, Clock, CommitError, Created, EncodedChange, ListQuery, NewTxn, OwnerEpoch,
-    Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, Transfer, TxnSummary,
-    Version, Versioned,
+    Backend, BatchCounters, Change, Claim, Claimed, Clock, CommitError, Created, EncodedChange, ListQuery, NewTxn,
+    OwnerEpoch, Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, Transfer,
+    TxnSummary, Version, Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
 use rusqlite::Connection;
 
 mod changes;
-mod claim;
 mod columns;
 mod error;
 mod files;
@@ -48,7 +47,6 @@ mod writer;
 
 pub use error::OpenError;
 
-use claim::Claim;
 use files::Files;
 use fullness::Fullness;
 use readers::Readers;
@@ -169,9 +167,10 @@ impl Store for SqliteStore {
         loop {
             {
                 let mut timers = self.timers();
-                claim.take_due(&mut timers, limit);
+                claim.take_due(&mut timers.schedule, limit.get() as usize);
                 if !timers.needs_refill(now) {
-                    return Ok(claim.complete(timers.schedule.next_due_at()));
+                    let next_due_at = timers.schedule.next_due_at();
+                    return Ok(Claimed { gids: claim.complete(), next_due_at });
                 }
             }
             self.refill(now).await?;

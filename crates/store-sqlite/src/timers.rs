@@ -54,6 +54,12 @@ impl Effects {
     }
 }
 
+impl AsMut<Schedule> for Timers {
+    fn as_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+}
+
 impl Timers {
     /// The timers of a table that was just opened.
     pub(crate) fn open(connection: &Connection, opened_at: Timestamp, chunk: u32) -> rusqlite::Result<Self> {

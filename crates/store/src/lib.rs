@@ -10,6 +10,7 @@
 
 mod backend;
 mod change;
+mod claim;
 mod clock;
 mod error;
 mod list;
@@ -26,6 +27,7 @@ pub mod memory;
 
 pub use backend::{Backend, Transfer};
 pub use change::{Change, Head, NewTxn, OwnerEpoch, Version, Versioned, WriteId};
+pub use claim::Claim;
 pub use clock::{Clock, SystemClock};
 pub use error::{CommitError, StoreError, error_chain};
 pub use list::{Cursor, InvalidCursor, ListQuery, PAGE_MAX, Page, TxnSummary};
