@@ -11,7 +11,7 @@ mod real;
 #[cfg(test)]
 pub(crate) mod sim;
 
-pub(crate) use real::{RealDisk, private};
+pub(crate) use real::RealDisk;
 
 /// A disk with directories, files and SQLite databases.
 ///

@@ -4,7 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, RealDisk, private};
+use escrow_store::files::{create_dir, open_private};
+
 use crate::error::OpenError;
 
 /// Not the name of the lock of a SQLite store, which may stand in the same directory.
@@ -36,7 +37,7 @@ impl Drop for Files {
 impl Files {
     /// Makes the directory if it is missing, and takes the locks.
     pub(crate) fn lock(dir: &Path) -> Result<Self, OpenError> {
-        RealDisk.create_dir(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        create_dir(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let lock_path = dir.join(LOCK);
         let lock = open_private(&lock_path).map_err(|source| OpenError::Io { path: lock_path.clone(), source })?;
         match lock.try_lock() {
@@ -89,9 +90,4 @@ fn lock_dir(dir: &Path) -> Result<Option<File>, OpenError> {
         Err(TryLockError::Error(_)) => Ok(None),
         Ok(()) => Ok(Some(opened)),
     }
-}
-
-/// Opens a file for reading and writing, and makes it, for its owner alone, if it is not there.
-fn open_private(path: &Path) -> io::Result<File> {
-    private().create(true).truncate(false).open(path)
 }

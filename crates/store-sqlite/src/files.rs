@@ -1,11 +1,12 @@
 //! The files of a store, and the connections to them.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use escrow_store::files::{create_dir, open_private, parent, sync_dir};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{OpenError, wal};
@@ -191,29 +192,11 @@ fn migrate(connection: &mut Connection, from: usize) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The directory that a file is in.
-fn parent(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// The file that SQLite keeps beside a database under this ending.
 fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(ending);
     path.into()
-}
-
-/// Makes the directory, for its owner alone; one that exists keeps its mode.
-fn create_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)?;
-    sync_dir(parent(dir))
 }
 
 fn open_existing(path: &Path) -> Result<Option<File>, OpenError> {
@@ -251,19 +234,4 @@ fn lock_database(path: &Path, file: File) -> Result<Option<Arc<File>>, OpenError
         Err(TryLockError::Error(_)) => Ok(None),
         Ok(()) => Ok(Some(Arc::new(file))),
     }
-}
-
-/// Opens a file for reading and writing, and makes it, for its owner alone, if it is not there.
-fn open_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes the names in a directory durable.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened like a file, and need not be.
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }

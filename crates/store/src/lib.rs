@@ -23,6 +23,7 @@ mod traits;
 
 pub mod codec;
 pub mod conformance;
+pub mod files;
 pub mod memory;
 
 pub use backend::{Backend, Transfer};

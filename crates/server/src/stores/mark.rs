@@ -4,7 +4,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use escrow_store::files::{create_dir, parent, sync_dir};
 
 use super::StoreChoice;
 
@@ -12,7 +14,7 @@ use super::StoreChoice;
 pub(super) fn put_on(store: &StoreChoice) -> io::Result<bool> {
     let path = path(store);
     let dir = parent(&path);
-    make_dir(dir)?;
+    create_dir(dir)?;
     match File::options().write(true).create_new(true).open(&path) {
         Ok(mark) => mark.sync_all()?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(true),
@@ -38,26 +40,4 @@ fn path(store: &StoreChoice) -> PathBuf {
         StoreChoice::Local(dir) => dir.join("store.copying"),
         StoreChoice::Sqlite(file) => file.with_extension("copying"),
     }
-}
-
-fn parent(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes the directory, for its owner alone, as a store does.
-fn make_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)?;
-    sync_dir(parent(dir))
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened like a file, and need not be.
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use escrow_store::files::parent;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::meta::{SCHEMA, schema_check};
@@ -137,6 +138,5 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 pub(super) fn split(path: &Path) -> (&Path, Option<&str>) {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    (dir, path.file_name().and_then(|name| name.to_str()))
+    (parent(path), path.file_name().and_then(|name| name.to_str()))
 }

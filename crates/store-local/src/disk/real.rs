@@ -1,9 +1,10 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 #[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use escrow_store::files;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Disk, DiskFile};
@@ -14,18 +15,7 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        builder.mode(0o700);
-        builder.create(dir)?;
-        match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
-            _ => self.sync_dir(Path::new(".")),
-        }
+        files::create_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -41,12 +31,12 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = private().create(true).truncate(true).open(path)?;
+        let file = files::private().create(true).truncate(true).open(path)?;
         Ok(Box::new(RealFile(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = private().open(path)?;
+        let file = files::private().open(path)?;
         Ok(Box::new(RealFile(file)))
     }
 
@@ -59,14 +49,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // Elsewhere a directory cannot be opened like a file, and need not be.
-        if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+        files::sync_dir(dir)
     }
 
     fn connect(&self, path: &Path) -> rusqlite::Result<Connection> {
         // SQLite would make the file readable for everybody; its other files take the mode over from this one. If that
         // fails, so does SQLite, with an error of its own.
-        let _ = private().create(true).truncate(false).open(path);
+        let _ = files::open_private(path);
         // No mutex: each connection is used by one thread at a time.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)
@@ -75,15 +64,6 @@ impl Disk for RealDisk {
     fn shares_databases(&self) -> bool {
         true
     }
-}
-
-/// Read and write, for the owner alone.
-pub(crate) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    options.mode(0o600);
-    options
 }
 
 #[derive(Debug)]
