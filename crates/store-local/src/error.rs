@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use escrow_store::StoreError;
+use escrow_store::{StoreError, Unanswered};
 
 use crate::keeper::KeeperError;
 use crate::log::AppendError;
@@ -105,6 +105,8 @@ pub(crate) enum WriteFailure {
     TooLarge(#[source] Arc<AppendError>),
     #[error("the store's files cannot be kept in order")]
     Keeper(#[source] Arc<KeeperError>),
+    #[error("the queue has no room")]
+    Busy,
     #[error("a write failed earlier: the store takes no more writes until it is opened again")]
     Failed,
     #[error("the store's writer has ended")]
@@ -120,6 +122,14 @@ impl WriteFailure {
         }
     }
 
+    pub(crate) fn of_queue(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Busy => Self::Busy,
+            Unanswered::Failed => Self::Failed,
+            Unanswered::WriterGone => Self::WriterGone,
+        }
+    }
+
     pub(crate) fn of_keeper(error: KeeperError) -> Self {
         Self::Keeper(Arc::new(error))
     }
@@ -128,6 +138,7 @@ impl WriteFailure {
 impl From<WriteFailure> for StoreError {
     fn from(failure: WriteFailure) -> Self {
         match failure {
+            WriteFailure::Busy => Self::Busy,
             // The writer can end between a sync and its answers.
             WriteFailure::LogFailed(_) | WriteFailure::WriterGone => Self::Unknown { source: failure.into() },
             _ => Self::Down { source: failure.into() },

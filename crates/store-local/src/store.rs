@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
     Backend, Change, Claimed, Clock, CommitError, Created, EmbeddedStats, EncodedChange, ListQuery, NewTxn, OwnerEpoch,
-    Page, PutOutcome, Reads, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary,
+    Page, PutOutcome, Reads, Room, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, TxnSummary,
     Version, Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
@@ -23,7 +23,7 @@ use crate::log::Log;
 use crate::record;
 use crate::thread::KeeperThread;
 use crate::tuning::Tuning;
-use crate::writer::{Room, Writer};
+use crate::writer::Writer;
 use crate::{list, open};
 
 /// A store in one directory. Dropping it waits for the writes that are under way, ends the log cleanly and releases the
@@ -34,7 +34,6 @@ pub struct LocalStore {
     keeper: KeeperThread,
     writer: Writer,
     reads: Reads,
-    failed: watch::Receiver<bool>,
     /// Last, so that the lock outlives all.
     _files: Option<Files>,
 }
@@ -72,11 +71,10 @@ impl LocalStore {
 
     /// Starts the threads.
     pub(crate) fn start(core: Arc<Core>, log: Log, keeper: Keeper, files: Option<Files>) -> std::io::Result<Self> {
-        let (failed_sender, failed) = watch::channel(false);
-        let failed_sender = Arc::new(failed_sender);
-        let (keeper, waker) = KeeperThread::start(Arc::clone(&core), keeper, Arc::clone(&failed_sender))?;
-        let writer = Writer::start(Arc::clone(&core), log, waker, failed_sender)?;
-        Ok(Self { core, keeper, writer, reads: Reads::default(), failed, _files: files })
+        let failed = Arc::new(watch::Sender::new(false));
+        let (keeper, waker) = KeeperThread::start(Arc::clone(&core), keeper, Arc::clone(&failed))?;
+        let writer = Writer::start(Arc::clone(&core), log, waker, failed)?;
+        Ok(Self { core, keeper, writer, reads: Reads::default(), _files: files })
     }
 
     pub(crate) fn keeper(&self) -> &KeeperThread {
@@ -272,8 +270,7 @@ impl Settings for LocalStore {
 #[async_trait]
 impl Backend for LocalStore {
     async fn failed(&self) {
-        // An error means that both threads are gone.
-        let _ = self.failed.clone().wait_for(|failed| *failed).await;
+        self.writer.failed().await;
     }
 
     fn stats(&self) -> Stats {

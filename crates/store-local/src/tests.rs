@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use escrow_store::Clock;
 use escrow_store::conformance::Subject;
+use escrow_store::{Clock, Room};
 use escrow_txn::Gid;
 use tempfile::TempDir;
 
@@ -9,7 +9,6 @@ use crate::LocalStore;
 use crate::core::{Outcome, Request};
 use crate::record;
 use crate::tuning::Tuning;
-use crate::writer::Room;
 
 mod backups;
 mod bare;

@@ -5,12 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use escrow_store::{Setting, StoreError, StoredTxn, Transfer};
+use escrow_store::{Room, Setting, StoreError, StoredTxn, Transfer};
 use escrow_txn::Gid;
 
 use crate::core::{Core, Outcome, Request, is_own};
 use crate::store::{LocalStore, unexpected};
-use crate::writer::Room;
 
 /// Settings of one request.
 const SETTINGS_AT_ONCE: usize = 100;

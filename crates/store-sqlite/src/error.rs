@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use escrow_store::StoreError;
+use escrow_store::{StoreError, Unanswered};
 
 /// Why a store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,8 @@ pub(crate) enum Failure {
     Sqlite(#[source] Arc<rusqlite::Error>),
     #[error("the commit failed, and the store with it")]
     CommitFailed(#[source] Arc<rusqlite::Error>),
+    #[error("the queue has no room")]
+    Busy,
     #[error("a commit failed earlier: the store takes no more writes until it is opened again")]
     Failed,
     #[error("the store's writer has ended")]
@@ -90,6 +92,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    pub(crate) fn of_queue(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Busy => Self::Busy,
+            Unanswered::Failed => Self::Failed,
+            Unanswered::WriterGone => Self::WriterGone,
+        }
+    }
+
     pub(crate) fn of(error: rusqlite::Error) -> Self {
         let error = Arc::new(error);
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
@@ -103,6 +113,7 @@ impl Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::Busy => Self::Busy,
             // The writer can end between a COMMIT and its answers.
             Failure::CommitFailed(_) | Failure::WriterGone => Self::Unknown { source: failure.into() },
             Failure::DiskFull(_) | Failure::Sqlite(_) | Failure::Failed => Self::Down { source: failure.into() },

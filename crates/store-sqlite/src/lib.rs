@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use escrow_store::{
     Backend, BatchCounters, Change, Claim, Claimed, Clock, CommitError, Created, EncodedChange, ListQuery, NewTxn,
-    OwnerEpoch, Page, PutOutcome, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn, Transfer,
-    TxnSummary, Version, Versioned,
+    OwnerEpoch, Page, PutOutcome, Room, Setting, Settings, SettingsError, Stats, Store, StoreError, StoredTxn,
+    Transfer, TxnSummary, Version, Versioned,
 };
 use escrow_txn::{Gid, Timestamp, Txn};
 use rusqlite::Connection;
@@ -52,7 +52,7 @@ use fullness::Fullness;
 use readers::Readers;
 use timers::{Effects, Timers};
 use tuning::Tuning;
-use writer::{Parts, Room, Writer};
+use writer::{Parts, Writer};
 
 /// Final transactions that one change of the database removes, so that others come in between.
 const PURGE_STEP: u32 = 500;

@@ -4,14 +4,12 @@
 //! sync), and only then answers all of them. So the cost of a sync is shared whenever there is company, and no answer
 //! leaves before what it tells is durable: not that a change was made, and not that one was refused either.
 
-use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use escrow_store::{BatchCounters, StoreError};
+use escrow_store::{BatchCounters, Batches, Queue, QueueLimits, Queued, Room, StoreError};
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::error::Failure;
 use crate::files::Files;
@@ -20,48 +18,19 @@ use crate::timers::{Effects, Timers};
 use crate::tuning::Tuning;
 use crate::wal;
 
-/// Jobs of one batch.
-const BATCH_MAX: usize = 1_024;
-/// While the batch before had more changes than this, the writer waits a little for company.
-const ALONE_MAX: usize = 3;
-/// How long it waits at most. A write and its sync cost about the same CPU time whatever their size.
-const GATHER: Duration = Duration::from_millis(1);
-
 /// A checkpoint syncs the write-ahead log and the database.
 const CHECKPOINT_SYNCS: u64 = 2;
 
 /// The way to the writer. Dropping it lets the writer finish, and waits for it.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    /// `None` only while being dropped.
-    jobs: Option<mpsc::Sender<Queued>>,
-    /// What the queue may still take, in KiB.
-    room: Arc<Semaphore>,
-    queue_kib: u32,
-    failed: watch::Receiver<bool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Whether a job may wait until there is room in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    /// New work is turned away instead.
-    OrBusy,
-    /// Work in progress waits.
-    OrWait,
-}
+pub(crate) struct Writer(Queue<BoxedJob>);
 
 impl Writer {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let (failed_sender, failed) = watch::channel(false);
-        let queue_kib = parts.tuning.queue_kib;
-        let run = move || {
-            Run { parts, queue, failed: failed_sender, last_batch: 0, log_pages: 0 }.run();
-        };
-        let thread = thread::Builder::new().name("escrow-store".to_owned()).spawn(run)?;
-        let room = Arc::new(Semaphore::new(queue_kib as usize));
-        Ok(Self { jobs: Some(jobs), room, queue_kib, failed, thread: Some(thread) })
+        let limits = QueueLimits { kib: parts.tuning.queue_kib, batch_bytes: usize::MAX };
+        let (failed, told) = watch::channel(false);
+        let run = move |batches| Run { parts, failed, log_pages: 0 }.run(batches);
+        Ok(Self(Queue::start("escrow-store", limits, told, run)?))
     }
 
     /// Runs `work` inside the writer's next transaction, and returns its result once that is durable.
@@ -73,46 +42,18 @@ impl Writer {
         bytes: usize,
         work: impl FnMut(&Connection, &mut Effects) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let kib = u32::try_from(1 + bytes / 1024).unwrap_or(u32::MAX).min(self.queue_kib);
-        let semaphore = Arc::clone(&self.room);
-        let room = match room {
-            Room::OrBusy => semaphore.try_acquire_many_owned(kib).map_err(|_| StoreError::Busy)?,
-            // The semaphore is never closed.
-            Room::OrWait => semaphore.acquire_many_owned(kib).await.map_err(|_| StoreError::Busy)?,
-        };
-        let (answer, answered) = oneshot::channel();
-        if *self.failed.borrow() {
-            return Err(Failure::Failed.into());
-        }
-        let job = Box::new(Task { work, result: None, answer });
-        let Some(Ok(())) = self.jobs.as_ref().map(|jobs| jobs.send(Queued { job, room })) else {
-            return Err(Failure::Failed.into());
-        };
-        Ok(answered.await.unwrap_or(Err(Failure::WriterGone))?)
+        let job = |answer| Box::new(Task { work, result: None, answer }) as BoxedJob;
+        let answered = self.0.ask(room, bytes, job).await;
+        Ok(answered.map_err(Failure::of_queue)??)
     }
 
     /// Returns when no write can succeed any more.
     pub(crate) async fn failed(&self) {
-        // An error means that the thread is gone.
-        let _ = self.failed.clone().wait_for(|failed| *failed).await;
+        self.0.failed().await;
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in the writer has failed the calls it concerned.
-            let _ = thread.join();
-        }
-    }
-}
-
-struct Queued {
-    job: Box<dyn Job>,
-    /// Given back when the job is done.
-    room: OwnedSemaphorePermit,
-}
+type BoxedJob = Box<dyn Job>;
 
 /// One change, and where its answer goes.
 trait Job: Send {
@@ -163,11 +104,8 @@ pub(crate) struct Parts {
 
 struct Run {
     parts: Parts,
-    queue: mpsc::Receiver<Queued>,
     failed: watch::Sender<bool>,
-    /// How many changes the batch before had.
-    last_batch: usize,
-    /// Pages that the write-ahead log had after it.
+    /// Pages that the write-ahead log had after the batch before.
     log_pages: i64,
 }
 
@@ -183,37 +121,18 @@ struct Fatal;
 
 impl Run {
     /// Until the queue is closed, or the store fails.
-    fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
-            let batch = self.gather(first);
-            self.last_batch = batch.len();
+    fn run(mut self, mut batches: Batches<BoxedJob>) {
+        while let Some(batch) = batches.take() {
             if let Err(Fatal) = self.write(batch) {
                 self.failed.send_replace(true);
-                answer(self.queue.try_iter().collect(), Some(&Failure::Failed));
+                answer(batches.rest(), Some(&Failure::Failed));
                 return;
             }
         }
     }
 
-    /// Takes what waits in the queue; under load also what comes within the next moment, up to as much as last time.
-    fn gather(&self, first: Queued) -> Vec<Queued> {
-        let mut batch = vec![first];
-        let until = Instant::now() + GATHER;
-        while batch.len() < BATCH_MAX {
-            let next = match self.queue.try_recv() {
-                Err(TryRecvError::Empty) if self.last_batch > ALONE_MAX && batch.len() < self.last_batch => {
-                    self.queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
-                }
-                next => next.ok(),
-            };
-            let Some(next) = next else { break };
-            batch.push(next);
-        }
-        batch
-    }
-
     /// Makes a batch durable and answers it.
-    fn write(&mut self, mut batch: Vec<Queued>) -> Result<(), Fatal> {
+    fn write(&mut self, mut batch: Vec<Queued<BoxedJob>>) -> Result<(), Fatal> {
         let begun = Instant::now();
         match self.commit(&mut batch) {
             Ok(()) => {
@@ -252,7 +171,7 @@ impl Run {
         new.unsigned_abs() * wal::FRAME_BYTES
     }
 
-    fn commit(&self, batch: &mut [Queued]) -> Result<(), Failed> {
+    fn commit(&self, batch: &mut [Queued<BoxedJob>]) -> Result<(), Failed> {
         let connection = &self.parts.connection;
         let mut effects = Effects::default();
         let mut make_changes = || -> rusqlite::Result<()> {
@@ -318,12 +237,8 @@ fn log_state(connection: &Connection, checkpoint: &str) -> rusqlite::Result<LogS
     connection.prepare_cached(checkpoint)?.query_row((), read)
 }
 
-fn answer(batch: Vec<Queued>, failure: Option<&Failure>) {
-    for Queued { job, room } in batch {
-        // First, so that whoever is answered finds the room that it took.
-        drop(room);
-        job.answer(failure.cloned());
-    }
+fn answer(batch: Vec<Queued<BoxedJob>>, failure: Option<&Failure>) {
+    batch.into_iter().for_each(|queued| queued.done().answer(failure.cloned()));
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
