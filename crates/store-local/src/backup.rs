@@ -59,10 +59,8 @@ pub(crate) fn copy(disk: &Arc<dyn Disk>, dir: &Path, to: &Path, id: StoreId) -> 
     };
     let copied = log::copy_running(&**disk, dir, to, id);
     let copied = copied.map_err(|error| open::of_log(dir, log::OpenError::<ReplayError>::Log(error)))?;
-    let copy_database = |from: &Path, to: &Path| {
-        database::copy(disk, from, to)
-            .map_err(|error| OpenError::Database { dir: dir.to_owned(), source: error.into() })
-    };
+    let copy_database =
+        |from: &Path, to: &Path| database::copy(disk, from, to).map_err(|error| OpenError::of_database(dir, error));
     copy_database(&dir.join(UNFINISHED), &to.join(UNFINISHED))?;
     let (archive, to_archive) = (dir.join(ARCHIVE), to.join(ARCHIVE));
     disk.create_dir(&to_archive).map_err(io_error(&to_archive))?;
@@ -115,7 +113,7 @@ pub(crate) fn restore_in_place(
     }
     still.check_known(dir)?;
     let contents = still.settle(true, clock.now());
-    let contents = contents.map_err(|error| OpenError::Database { dir: dir.to_owned(), source: error.into() })?;
+    let contents = contents.map_err(|error| OpenError::of_database(dir, error))?;
     drop(still);
     begin_anew(disk, dir, StoreId(rand::random()))?;
     Ok(contents)

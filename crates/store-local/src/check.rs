@@ -95,33 +95,18 @@ pub fn check(dir: &Path, clock: &dyn Clock) -> Result<Checked, OpenError> {
 
 /// What is wrong with a store.
 pub(crate) fn look_at(dir: &Path, still: &Still) -> Checked {
+    let in_log = |gid, what, is_damage| Finding { path: dir.join(crate::log::DIR), offset: None, gid, what, is_damage };
     let mut findings: Vec<Finding> = still.log.findings.iter().map(of_log).collect();
-    findings.extend(still.nonsense.iter().map(|error| Finding {
-        path: dir.join(crate::log::DIR),
-        offset: None,
-        gid: None,
-        what: error_chain(error),
-        is_damage: true,
-    }));
+    findings.extend(still.nonsense.iter().map(|error| in_log(None, error_chain(error), true)));
     findings.extend(still.spill.check().iter().chain(&still.archive.check()).map(of_database));
     let unreadable = still.table.rows().filter_map(|row| Some((row, row.decode().err()?)));
-    findings.extend(unreadable.map(|(row, error)| Finding {
-        path: dir.join(crate::log::DIR),
-        offset: None,
-        gid: Some(row.gid.clone()),
-        what: error_chain(&error),
-        is_damage: true,
-    }));
-    findings.extend(still.unknown.map(|kind| Finding {
-        path: dir.join(crate::log::DIR),
-        offset: None,
-        gid: None,
-        what: format!("records of kind {kind} are left alone: a newer version of this program wrote them"),
-        is_damage: false,
+    findings.extend(unreadable.map(|(row, error)| in_log(Some(row.gid.clone()), error_chain(&error), true)));
+    findings.extend(still.unknown.map(|kind| {
+        let what = format!("records of kind {kind} are left alone: a newer version of this program wrote them");
+        in_log(None, what, false)
     }));
     let archive = still.archive.info();
-    let is_unfinished = |gid: &Gid| still.table.get(gid).is_some_and(|row| !row.head.status.is_final());
-    let live = still.table.rows().filter(|row| is_unfinished(&row.gid)).count() as u64;
+    let live = still.table.rows().filter(|row| !row.head.status.is_final()).count() as u64;
     Checked {
         segments: still.log.segments,
         frames: still.log.frames,
@@ -160,7 +145,7 @@ pub(crate) fn repair_in_place(
     let checked = look_at(dir, &still);
     let is_held = !checked.is_sound();
     let contents = still.settle(is_held, clock.now());
-    let contents = contents.map_err(|error| OpenError::Database { dir: dir.to_owned(), source: error.into() })?;
+    let contents = contents.map_err(|error| OpenError::of_database(dir, error))?;
     drop(still);
     begin_anew(disk, dir, id)?;
     Ok((checked.findings, contents, is_held))

@@ -186,6 +186,9 @@ impl Core {
         for row in order.iter().filter_map(|gid| txns.remove(gid)) {
             table.store(row, segment);
         }
+        if settings.is_empty() {
+            return;
+        }
         for (at, value) in settings {
             table.put_setting(at, value, segment);
         }

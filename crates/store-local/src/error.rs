@@ -1,6 +1,6 @@
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use escrow_store::{StoreError, Unanswered};
@@ -92,6 +92,12 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl OpenError {
+    pub(crate) fn of_database(dir: &Path, error: impl Into<Source>) -> Self {
+        Self::Database { dir: dir.to_owned(), source: error.into() }
+    }
 }
 
 /// Why a write did not happen, or may not have happened. Cheap to copy: one failure can be that of a whole batch.

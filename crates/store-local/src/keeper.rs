@@ -269,9 +269,7 @@ impl Keeper {
             }
         }
     }
-}
 
-impl Keeper {
     /// Takes transactions over from another store, as they are.
     pub(crate) fn import(&self, txns: Vec<StoredTxn>) -> Result<(), KeeperError> {
         let core = &self.core;

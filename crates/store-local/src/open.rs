@@ -36,16 +36,11 @@ pub(crate) fn open(
         Found::Nothing { begun } => (begun.unwrap_or_else(|| StoreId(rand::random())), true),
     };
     let new_log = if is_new { Some(begin(disk, dir, id, &tuning)?) } else { None };
-    let unfinished = dir.join(UNFINISHED);
-    if !is_new && !exists(disk, dir, UNFINISHED)? {
-        return Err(OpenError::Gone { path: unfinished });
+    if !is_new {
+        check_unfinished(&**disk, dir)?;
     }
-    let database =
-        |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
-    let spill = Spill::open(disk, &unfinished, id).map_err(|error| database(error.into()))?;
-    let archive = Archive::open(disk, &dir.join(ARCHIVE), id, tuning.archive.clone());
-    let archive = archive.map_err(|error| database(error.into()))?;
-    let mut replay = Replay::new(&spill, &archive).map_err(|error| database(error.into()))?;
+    let (spill, archive) = databases(disk, dir, id, &tuning)?;
+    let mut replay = Replay::new(&spill, &archive).map_err(|error| OpenError::of_database(dir, error))?;
     let log = match new_log {
         Some(log) => log,
         None => {
@@ -72,9 +67,27 @@ pub(crate) fn is_empty(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
     Ok(matches!(identity::find(disk, dir)?, Found::Nothing { .. }))
 }
 
-fn exists(disk: &Arc<dyn Disk>, dir: &Path, file: &str) -> Result<bool, OpenError> {
+/// Misses the database of unfinished transactions: an opening would make a new one, and whatever was in it would seem never to
+/// have been.
+pub(crate) fn check_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     let names = disk.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-    Ok(names.iter().any(|name| name == file))
+    if names.iter().any(|name| name == UNFINISHED) {
+        Ok(())
+    } else {
+        Err(OpenError::Gone { path: dir.join(UNFINISHED) })
+    }
+}
+
+/// Opens the databases of the store in `dir`, and makes those that are not there.
+pub(crate) fn databases(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    id: StoreId,
+    tuning: &Tuning,
+) -> Result<(Spill, Archive), OpenError> {
+    let spill = Spill::open(disk, &dir.join(UNFINISHED), id).map_err(|error| OpenError::of_database(dir, error))?;
+    let archive = Archive::open(disk, &dir.join(ARCHIVE), id, tuning.archive.clone());
+    Ok((spill, archive.map_err(|error| OpenError::of_database(dir, error))?))
 }
 
 /// The same, told of the store in `dir`.

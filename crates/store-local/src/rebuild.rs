@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::identity::{self, StoreId};
 use crate::log::{self, Log};
-use crate::open::{ARCHIVE, UNFINISHED};
+use crate::open::{self, ARCHIVE, UNFINISHED};
 use crate::replay::{Replay, ReplayError};
 use crate::spill::{SavedSetting, Spill};
 use crate::table::Table;
@@ -50,17 +50,10 @@ pub struct Contents {
 impl Still {
     /// Reads the store in `dir`, however damaged its log is.
     pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, now: Timestamp) -> Result<Self, OpenError> {
-        let database =
-            |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { dir: dir.to_owned(), source };
-        // An opening would make a new one, and whatever was in it would seem never to have been.
-        let names = disk.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        if !names.iter().any(|name| name == UNFINISHED) {
-            return Err(OpenError::Gone { path: dir.join(UNFINISHED) });
-        }
-        let spill = Spill::open(disk, &dir.join(UNFINISHED), id).map_err(|error| database(error.into()))?;
-        let archive = Archive::open(disk, &dir.join(ARCHIVE), id, Tuning::default().archive);
-        let archive = archive.map_err(|error| database(error.into()))?;
-        let mut replay = Replay::new(&spill, &archive).map_err(|error| database(error.into()))?.lenient();
+        let database = |error| OpenError::of_database(dir, error);
+        open::check_unfinished(&**disk, dir)?;
+        let (spill, archive) = open::databases(disk, dir, id, &Tuning::default())?;
+        let mut replay = Replay::new(&spill, &archive).map_err(|error| OpenError::of_database(dir, error))?.lenient();
         let mut failed = None;
         let mut on_frame = |segment, sequence, body: &[u8]| {
             if failed.is_none() {
@@ -70,10 +63,10 @@ impl Still {
         let log = log::check(&**disk, dir, id, &mut on_frame);
         let log = log.map_err(|source| OpenError::Io { path: dir.join(log::DIR), source })?;
         if let Some(error) = failed {
-            return Err(database(error.into()));
+            return Err(database(error));
         }
         let unknown = replay.unknown();
-        let (table, nonsense) = replay.finish_noting(now).map_err(|error| database(error.into()))?;
+        let (table, nonsense) = replay.finish_noting(now).map_err(database)?;
         Ok(Self { spill, archive, table, log, nonsense, unknown })
     }
 
@@ -159,7 +152,7 @@ pub(crate) fn complete(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<
 /// May be cut off anywhere and done again.
 fn go_on_anew(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
-    let database = |source: Failure| OpenError::Database { dir: dir.to_owned(), source: source.into() };
+    let database = |error: Failure| OpenError::of_database(dir, error);
     database::give_to(disk, &dir.join(UNFINISHED), id).map_err(database)?;
     let archive = dir.join(ARCHIVE);
     for name in disk.list(&archive).map_err(io_error)?.iter().filter(|name| name.ends_with(".db")) {

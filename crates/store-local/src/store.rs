@@ -275,6 +275,7 @@ impl Backend for LocalStore {
 
     fn stats(&self) -> Stats {
         let core = &self.core;
+        let counted = core.counters.read();
         let (spill, archive) = (core.spill.info(), core.archive.info());
         let table = core.table();
         let oldest = [table.oldest_unfinished(), spill.oldest_created_at].into_iter().flatten().min();
@@ -282,7 +283,7 @@ impl Backend for LocalStore {
         Stats {
             full: core.is_full(),
             live: table.len() as u64 - backlog,
-            other_syncs: core.segments.syncs().saturating_sub(core.counters.read().batches)
+            other_syncs: core.segments.syncs().saturating_sub(counted.batches)
                 + core.spill.syncs()
                 + core.archive.syncs(),
             embedded: Some(EmbeddedStats {
@@ -295,7 +296,7 @@ impl Backend for LocalStore {
                 held: spill.held,
                 oldest_unfinished_at: oldest.map(Timestamp::as_micros),
             }),
-            ..core.counters.read()
+            ..counted
         }
     }
 }

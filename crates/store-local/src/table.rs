@@ -204,12 +204,8 @@ impl Table {
         }
     }
 
-    /// Drops a transaction whose gid is used again, or that has been purged.
+    /// Drops a transaction: it stands elsewhere, has been purged, or its gid is used again.
     pub(crate) fn forget(&mut self, gid: &Gid) {
-        self.remove(gid);
-    }
-
-    fn remove(&mut self, gid: &Gid) {
         if let Some(entry) = self.entries.remove(gid) {
             self.order.remove(&(entry.row.created_at, gid.clone()));
             no_longer_needed(&mut self.needed, entry.needs, Needed::remove_one);
@@ -308,7 +304,7 @@ impl Table {
             self.moves.note(&gid);
             let bytes = self.get(&gid).map_or(0, |row| row.bytes());
             self.finished_bytes = self.finished_bytes.saturating_sub(bytes);
-            self.remove(&gid);
+            self.forget(&gid);
         }
     }
 
@@ -407,7 +403,7 @@ impl Table {
         }
         let next_run_at = head.next_run_at;
         self.moves.note(gid);
-        self.remove(gid);
+        self.forget(gid);
         let is_near = |at: Timestamp| self.far.horizon.as_ref().is_some_and(|(horizon, _)| at <= *horizon);
         // A near timer stays, without its transaction.
         if next_run_at.is_some_and(|at| !is_near(at)) && self.schedule.due_at(gid).is_none_or(|at| !is_near(at)) {
