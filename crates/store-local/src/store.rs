@@ -35,7 +35,7 @@ pub struct LocalStore {
     writer: Writer,
     reads: Reads,
     /// Last, so that the lock outlives all.
-    _files: Option<Files>,
+    _files: Files,
 }
 
 impl LocalStore {
@@ -66,11 +66,11 @@ impl LocalStore {
             }
         };
         let keeper = Keeper::new(Arc::clone(&core), Box::new(may_remove));
-        Self::start(core, log, keeper, Some(files)).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
+        Self::start(core, log, keeper, files).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
     }
 
     /// Starts the threads.
-    pub(crate) fn start(core: Arc<Core>, log: Log, keeper: Keeper, files: Option<Files>) -> std::io::Result<Self> {
+    fn start(core: Arc<Core>, log: Log, keeper: Keeper, files: Files) -> std::io::Result<Self> {
         let failed = Arc::new(watch::Sender::new(false));
         let (keeper, waker) = KeeperThread::start(Arc::clone(&core), keeper, Arc::clone(&failed))?;
         let writer = Writer::start(Arc::clone(&core), log, waker, failed)?;

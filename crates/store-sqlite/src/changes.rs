@@ -3,15 +3,12 @@
 use std::sync::LazyLock;
 
 use escrow_store::codec::{self, tags};
-use escrow_store::{EncodedChange, Head, StoredTxn, Version};
+use escrow_store::{EncodedChange, HISTORY_BYTES_MAX, Head, StoredTxn, Version};
 use escrow_txn::{BusinessKey, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use crate::columns::micros;
 use crate::timers::Effects;
-
-/// A history longer than this is cut down to the attempts that count.
-const HISTORY_BYTES_MAX: i64 = 16 * 1024;
 
 /// All columns but `seq`, and their values as parameters.
 const COLUMNS: &str = "gid, version, write_id, pattern, status, created_at, updated_at, finished_at, next_run_at,
@@ -117,7 +114,7 @@ pub(crate) fn commit(
         let current = statement.query_row([change.gid.as_str()], |row| row.get(0)).optional()?;
         return Ok(Err(current.map(|version: i64| Version(version.cast_unsigned()))));
     };
-    if history_bytes > HISTORY_BYTES_MAX {
+    if history_bytes > HISTORY_BYTES_MAX as i64 {
         cut_history(connection, seq)?;
     }
     effects.stored(&change.gid, seq, &change.head);

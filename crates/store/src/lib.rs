@@ -38,5 +38,5 @@ pub use reads::Reads;
 pub use schedule::Schedule;
 pub use settings::{PutOutcome, Setting, Settings, SettingsError};
 pub use stats::{BATCH_SIZES, BatchCounters, EmbeddedStats, SYNC_MICROS, Stats};
-pub use stored::{EncodedChange, StoredTxn};
+pub use stored::{EncodedChange, HISTORY_BYTES_MAX, StoredTxn};
 pub use traits::{Claimed, Created, Store};

@@ -5,7 +5,7 @@ use crate::codec::{self, Records};
 use crate::{Change, Cursor, Head, ListQuery, NewTxn, StoreError, TxnSummary, Version, Versioned, WriteId};
 
 /// A history longer than this is cut down to the attempts that count.
-const HISTORY_BYTES_MAX: usize = 16 * 1024;
+pub const HISTORY_BYTES_MAX: usize = 16 * 1024;
 
 /// One transaction as stores keep it: what they look at, and the four blobs of its records.
 #[derive(Clone, Debug, PartialEq)]
