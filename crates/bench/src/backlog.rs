@@ -1,0 +1,1 @@
+//! What a transaction costs beside many that wait and many that are finished.

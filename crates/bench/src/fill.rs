@@ -1,0 +1,1 @@
+//! Fills a store with transactions, through the store itself.

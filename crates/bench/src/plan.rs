@@ -1,0 +1,1 @@
+//! What is run, as the command line asks for it.

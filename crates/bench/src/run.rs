@@ -1,0 +1,1 @@
+//! Runs a plan: all targets of a workload side by side, their rounds interleaved.
