@@ -1,10 +1,10 @@
 //! Group commit: the way to a thread that makes many changes durable at once, so that the cost of a sync is shared whenever
 //! there is company.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,7 @@ pub enum Unanswered {
 
 /// The queue before a writer's thread. Dropping it lets the writer finish, and waits for it.
 pub struct Queue<J> {
-    /// `None` only while being dropped.
-    jobs: Option<mpsc::Sender<Queued<J>>>,
+    waiting: Arc<Waiting<J>>,
     /// What the queue may still take, in KiB.
     room: Arc<Semaphore>,
     limits: QueueLimits,
@@ -85,11 +84,11 @@ impl<J: Send + 'static> Queue<J> {
         failed: watch::Receiver<bool>,
         writer: impl FnOnce(Batches<J>) + Send + 'static,
     ) -> io::Result<Self> {
-        let (sender, jobs) = mpsc::channel();
-        let batches = Batches { jobs, bytes_max: limits.batch_bytes, last: 0, left_over: None };
+        let waiting = Arc::new(Waiting::new(limits.batch_bytes));
+        let batches = Batches { waiting: Arc::clone(&waiting), last: 0 };
         let thread = thread::Builder::new().name(thread.to_owned()).spawn(move || writer(batches))?;
         let room = Arc::new(Semaphore::new(limits.kib as usize));
-        Ok(Self { jobs: Some(sender), room, limits, failed, thread: Some(thread) })
+        Ok(Self { waiting, room, limits, failed, thread: Some(thread) })
     }
 
     /// The writer's answer to a job, which holds about so many bytes.
@@ -113,10 +112,9 @@ impl<J: Send + 'static> Queue<J> {
             return Err(Unanswered::Failed);
         }
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { job: job(answer), bytes, _room: room };
-        let Some(Ok(())) = self.jobs.as_ref().map(|jobs| jobs.send(queued)) else {
+        if !self.waiting.push(Queued { job: job(answer), bytes, _room: room }) {
             return Err(Unanswered::Failed);
-        };
+        }
         answered.await.map_err(|_| Unanswered::WriterGone)
     }
 }
@@ -137,7 +135,7 @@ impl<J> fmt::Debug for Queue<J> {
 
 impl<J> Drop for Queue<J> {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        self.waiting.close();
         if let Some(thread) = self.thread.take() {
             // A panic in the writer has failed the calls it concerned.
             let _ = thread.join();
@@ -145,46 +143,240 @@ impl<J> Drop for Queue<J> {
     }
 }
 
+/// The jobs between those who ask and the writer.
+struct Waiting<J> {
+    state: Mutex<State<J>>,
+    enough: Condvar,
+    batch_bytes: usize,
+}
+
+struct State<J> {
+    jobs: VecDeque<Queued<J>>,
+    bytes: usize,
+    /// How many jobs the writer sleeps for; `None` while it is awake. Nobody wakes it for fewer: a thread that is woken for
+    /// each job costs more than the job.
+    wanted: Option<usize>,
+    /// One of the two ends is gone.
+    closed: bool,
+}
+
+impl<J> Waiting<J> {
+    fn new(batch_bytes: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), bytes: 0, wanted: None, closed: false };
+        Self { state: Mutex::new(state), enough: Condvar::new(), batch_bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a job; `false`: there is no writer any more.
+    fn push(&self, job: Queued<J>) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        state.bytes = state.bytes.saturating_add(job.bytes);
+        state.jobs.push_back(job);
+        if state.wanted.is_some_and(|wanted| state.jobs.len() >= wanted || state.bytes >= self.batch_bytes) {
+            state.wanted = None;
+            drop(state);
+            self.enough.notify_one();
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.enough.notify_one();
+    }
+
+    /// Sleeps until so many jobs wait, or as many bytes as fit into a batch; not after `until`, and not once the queue is
+    /// closed.
+    fn wait_for<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<J>>,
+        jobs: usize,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, State<J>> {
+        while state.jobs.len() < jobs && state.bytes < self.batch_bytes && !state.closed {
+            state.wanted = Some(jobs);
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.enough.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => self.enough.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        state.wanted = None;
+        state
+    }
+}
+
+impl<J> State<J> {
+    /// The jobs of one batch; at least one, if any waits.
+    fn take(&mut self, batch_bytes: usize) -> Vec<Queued<J>> {
+        let mut batch = Vec::with_capacity(self.jobs.len().min(BATCH_MAX));
+        let mut bytes = 0_usize;
+        while let Some(next) = self.jobs.front().filter(|_| batch.len() < BATCH_MAX) {
+            bytes = bytes.saturating_add(next.bytes);
+            if bytes > batch_bytes && !batch.is_empty() {
+                break;
+            }
+            self.bytes = self.bytes.saturating_sub(next.bytes);
+            batch.extend(self.jobs.pop_front());
+        }
+        batch
+    }
+}
+
 /// The writer's end of a queue.
-#[derive(Debug)]
 pub struct Batches<J> {
-    jobs: mpsc::Receiver<Queued<J>>,
-    bytes_max: usize,
+    waiting: Arc<Waiting<J>>,
     /// How many jobs the batch before had.
     last: usize,
-    /// Did not fit into the batch any more.
-    left_over: Option<Queued<J>>,
 }
 
 impl<J> Batches<J> {
     /// Waits for a job, and takes with it what waits in the queue; under load also what comes within the next moment, up to as
     /// much as last time. `None`: the queue was dropped, and everything in it has been taken.
     pub fn take(&mut self) -> Option<Vec<Queued<J>>> {
-        let first = self.left_over.take().or_else(|| self.jobs.recv().ok())?;
-        let mut bytes = first.bytes;
-        let mut batch = vec![first];
-        let until = Instant::now() + GATHER;
-        while batch.len() < BATCH_MAX {
-            let next = match self.jobs.try_recv() {
-                Err(TryRecvError::Empty) if self.last > ALONE_MAX && batch.len() < self.last => {
-                    self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
-                }
-                next => next.ok(),
-            };
-            let Some(next) = next else { break };
-            bytes = bytes.saturating_add(next.bytes);
-            if bytes > self.bytes_max {
-                self.left_over = Some(next);
-                break;
-            }
-            batch.push(next);
+        let waiting = &*self.waiting;
+        let mut state = waiting.wait_for(waiting.lock(), 1, None);
+        if self.last > ALONE_MAX {
+            state = waiting.wait_for(state, self.last, Some(Instant::now() + GATHER));
         }
+        let batch = state.take(waiting.batch_bytes);
         self.last = batch.len();
-        Some(batch)
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// What waits at this moment, for a writer that has failed.
     pub fn rest(&mut self) -> Vec<Queued<J>> {
-        self.left_over.take().into_iter().chain(self.jobs.try_iter()).collect()
+        let mut state = self.waiting.lock();
+        state.bytes = 0;
+        state.jobs.drain(..).collect()
+    }
+}
+
+impl<J> fmt::Debug for Batches<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+impl<J> Drop for Batches<J> {
+    fn drop(&mut self) {
+        // Whoever still waits is told by the end of its answer's channel; outside the lock, for a job may do anything then.
+        self.waiting.close();
+        drop(self.rest());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    type Job = (u32, oneshot::Sender<u32>);
+
+    const LIMITS: QueueLimits = QueueLimits { kib: 10_000, batch_bytes: 1_000_000 };
+
+    /// A queue whose writer answers each job with its number, one batch per order; how many jobs each batch had comes back.
+    fn ordered(limits: QueueLimits) -> (Queue<Job>, mpsc::Sender<()>, mpsc::Receiver<usize>) {
+        let (order, orders) = mpsc::channel::<()>();
+        let (size, sizes) = mpsc::channel();
+        let writer = move |mut batches: Batches<Job>| {
+            while orders.recv().is_ok() {
+                let Some(batch) = batches.take() else { return };
+                let _ = size.send(batch.len());
+                for queued in batch {
+                    let (number, answer) = queued.done();
+                    let _ = answer.send(number);
+                }
+            }
+        };
+        let queue = Queue::start("writer", limits, watch::channel(false).1, writer).unwrap();
+        (queue, order, sizes)
+    }
+
+    async fn ask_all(queue: &Queue<Job>, numbers: std::ops::Range<u32>, bytes: usize) -> Vec<Result<u32, Unanswered>> {
+        let asked = numbers.map(|number| queue.ask(Room::OrWait, bytes, move |answer| (number, answer)));
+        futures_util::future::join_all(asked).await
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_one_batch_and_each_job_gets_its_own_answer() {
+        let (queue, order, sizes) = ordered(LIMITS);
+        // The jobs are in the queue when the writer is told to begin.
+        let begin = async { order.send(()).unwrap() };
+        let (answers, ()) = tokio::join!(biased; ask_all(&queue, 0..100, 10), begin);
+        assert_eq!(answers, (0..100).map(Ok).collect::<Vec<_>>());
+        assert_eq!(sizes.recv(), Ok(100));
+        // Under load the writer waits for company, and takes what there is when none comes.
+        order.send(()).unwrap();
+        assert_eq!(ask_all(&queue, 7..8, 10).await, [Ok(7)]);
+        assert_eq!(sizes.recv(), Ok(1));
+        drop(order);
+    }
+
+    #[tokio::test]
+    async fn a_batch_has_no_more_bytes_than_it_may_unless_a_single_job_has() {
+        let (queue, order, sizes) = ordered(QueueLimits { batch_bytes: 1_000, ..LIMITS });
+        let begin = async { (0..3).for_each(|_| order.send(()).unwrap()) };
+        let (answers, large, ()) =
+            tokio::join!(biased; ask_all(&queue, 0..3, 400), ask_all(&queue, 3..4, 5_000), begin);
+        assert!(answers.into_iter().chain(large).all(|answer| answer.is_ok()));
+        drop(order);
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_queue_without_room_turns_new_work_away_and_takes_it_again_once_there_is() {
+        let (queue, order, _sizes) = ordered(QueueLimits { kib: 1, ..LIMITS });
+        let second = async {
+            let refused = queue.ask(Room::OrBusy, 10, |answer| (2, answer)).await;
+            order.send(()).unwrap();
+            refused
+        };
+        let (first, second) = tokio::join!(biased; ask_all(&queue, 1..2, 10), second);
+        assert_eq!((first, second), (vec![Ok(1)], Err(Unanswered::Busy)));
+        order.send(()).unwrap();
+        assert_eq!(queue.ask(Room::OrBusy, 10, |answer| (3, answer)).await, Ok(3));
+        drop(order);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_gone_leaves_nobody_waiting() {
+        let (order, orders) = mpsc::channel::<()>();
+        let writer = move |mut batches: Batches<Job>| {
+            let first = batches.take();
+            let _ = orders.recv();
+            drop(first);
+        };
+        let queue = Queue::start("writer", LIMITS, watch::channel(false).1, writer).unwrap();
+        let gone = async { drop(order) };
+        let (answers, ()) = tokio::join!(biased; ask_all(&queue, 0..5, 10), gone);
+        assert_eq!(answers, vec![Err(Unanswered::WriterGone); 5]);
+        let mut queue = queue;
+        queue.thread.take().unwrap().join().unwrap();
+        assert_eq!(ask_all(&queue, 5..6, 10).await, [Err(Unanswered::Failed)]);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_dropped_lets_its_writer_finish() {
+        let (size, sizes) = mpsc::channel();
+        let writer = move |mut batches: Batches<Job>| {
+            while let Some(batch) = batches.take() {
+                size.send(batch.len()).unwrap();
+            }
+        };
+        let queue = Queue::start("writer", LIMITS, watch::channel(false).1, writer).unwrap();
+        let mut asked = Box::pin(queue.ask(Room::OrBusy, 1, |answer| (1, answer)));
+        assert!(futures_util::FutureExt::now_or_never(&mut asked).is_none());
+        drop(asked);
+        drop(queue);
+        assert_eq!(sizes.into_iter().sum::<usize>(), 1);
     }
 }
