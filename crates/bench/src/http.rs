@@ -104,6 +104,16 @@ impl Connection {
         self.reply().await
     }
 
+    /// Asks for what is there and waits for the reply.
+    ///
+    /// # Errors
+    /// As [`Connection::post`].
+    pub(crate) async fn get(&mut self, path: &str) -> io::Result<Reply<'_>> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await?;
+        self.reply().await
+    }
+
     /// The next request; `None` once the client has closed the connection between two of them.
     ///
     /// # Errors

@@ -38,6 +38,18 @@ async fn replies_of_known_length_and_in_chunks_follow_each_other_on_one_connecti
 }
 
 #[tokio::test]
+async fn a_get_has_no_body_and_shares_the_connection_with_posts() {
+    let (mut client, server) = talk(&[
+        &["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\ngot"],
+        &["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nposted"],
+    ])
+    .await;
+    assert_eq!(client.get("/a?gid=1").await.unwrap().body, b"got");
+    assert_eq!(client.post("/b", "{}").await.unwrap().body, b"posted");
+    assert_eq!(server.await.unwrap(), ["/a?gid=1", "/b"]);
+}
+
+#[tokio::test]
 async fn a_reply_may_come_in_pieces_cut_anywhere() {
     let (mut client, server) = talk(&[
         &["HTT", "P/1.1 200 OK\r\ncontent-le", "ngth: 4\r\n\r", "\nwh", "ol"],
