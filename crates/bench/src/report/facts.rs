@@ -1,0 +1,207 @@
+//! What has to be known about a run besides its numbers: machine, versions, durability, command.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Plan;
+use crate::target::{DtmrsStore, Programs, Target};
+
+/// The machine that a run was made on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) kernel: String,
+    /// File system and device of the coordinators' data.
+    pub(crate) filesystem: String,
+}
+
+/// Where a run came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// When it began, in UTC.
+    pub(crate) date: String,
+    /// As it was typed.
+    pub(crate) command: String,
+    /// `release` or `development`.
+    pub(crate) build: String,
+    /// Rounds, lengths and the like, in words.
+    pub(crate) loads: String,
+    /// Of programs and tools, by name.
+    pub(crate) versions: Vec<(String, String)>,
+    /// What each target promises before it acknowledges, by name.
+    pub(crate) durability: Vec<(String, String)>,
+}
+
+/// What stands for a fact that this machine does not tell.
+const UNKNOWN: &str = "unknown";
+
+impl Machine {
+    /// This one. `data` is where coordinators keep their data.
+    pub(crate) fn this(data: &Path) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        Self {
+            processor: field(&read("/proc/cpuinfo"), "model name").unwrap_or(UNKNOWN.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory_bytes: field(&read("/proc/meminfo"), "MemTotal").and_then(|text| kibibytes(&text)).unwrap_or(0),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            filesystem: filesystem(&read("/proc/self/mountinfo"), data).unwrap_or(UNKNOWN.to_owned()),
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Vec<(String, String)> {
+        let memory = self.memory_bytes as f64 / 1_073_741_824.0;
+        let machine = format!("{}, {} cores, {memory:.1} GiB", self.processor, self.cores);
+        let facts = [("machine", machine), ("kernel", self.kernel.clone()), ("data on", self.filesystem.clone())];
+        facts.map(|(name, fact)| (name.to_owned(), fact)).into()
+    }
+
+    /// Whether a sync costs nothing here: then every number of a store is too good.
+    pub(crate) fn syncs_are_free(&self) -> bool {
+        self.filesystem.starts_with("tmpfs") || self.filesystem.starts_with("ramfs")
+    }
+}
+
+impl Origin {
+    /// Of a run that begins now.
+    pub(crate) fn now(plan: &Plan, programs: &Programs) -> Self {
+        let development = cfg!(debug_assertions);
+        let durability = plan.targets.iter().map(|target| (target.to_string(), durability(target).to_owned()));
+        Self {
+            date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            command: command(),
+            build: if development { "development" } else { "release" }.to_owned(),
+            loads: format!(
+                "{} rounds, interleaved over the targets; each {} s after {} s of warm-up; capacity at {} clients",
+                plan.rounds,
+                plan.length.as_secs_f64(),
+                plan.warmup.as_secs_f64(),
+                plan.capacity_clients(),
+            ),
+            versions: versions(plan, programs),
+            durability: durability.collect(),
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Vec<(String, String)> {
+        let facts = [
+            ("date", self.date.clone()),
+            ("command", format!("`{}`", self.command)),
+            ("build", self.build.clone()),
+            ("loads", self.loads.clone()),
+        ];
+        let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
+        facts.into_iter().chain(self.versions.iter().cloned()).collect()
+    }
+}
+
+/// The arguments of this process, under the name that a person types.
+fn command() -> String {
+    let args = std::env::args().skip(2);
+    ["cargo xtask bench".to_owned()].into_iter().chain(args).collect::<Vec<_>>().join(" ")
+}
+
+fn versions(plan: &Plan, programs: &Programs) -> Vec<(String, String)> {
+    let output = |program: &Path, args: &[&str]| {
+        let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        text.and_then(|text| text.lines().next().map(str::to_owned))
+    };
+    let unknown = || UNKNOWN.to_owned();
+    let git = Path::new("git");
+    let commit = output(git, &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
+    let changed = output(git, &["status", "--porcelain", "--untracked-files=no"]).is_some();
+    let mut versions = vec![
+        ("commit".to_owned(), if changed { format!("{commit}, with changes") } else { commit }),
+        ("rustc".to_owned(), output(Path::new("rustc"), &["--version"]).unwrap_or_else(unknown)),
+        ("escrow".to_owned(), output(&programs.escrow, &["--version"]).unwrap_or_else(unknown)),
+    ];
+    for target in &plan.targets {
+        let (name, program) = match target {
+            Target::Null | Target::Embedded | Target::Sqlite => continue,
+            Target::Dtmrs(DtmrsStore::Sqlite) => ("dtmrs", programs.dtmrs.as_deref()),
+            Target::Dtmrs(DtmrsStore::Redis) => ("Redis", programs.redis.as_deref()),
+            Target::Dtmrs(DtmrsStore::Postgres) => ("PostgreSQL", programs.postgres.as_deref()),
+            Target::Dtm(path) => ("DTM", Some(path.as_path())),
+        };
+        let version = program.and_then(|program| output(program, &["--version"])).unwrap_or_else(unknown);
+        versions.push((name.to_owned(), version));
+    }
+    versions
+}
+
+/// What a target promises before it acknowledges.
+fn durability(target: &Target) -> &'static str {
+    match target {
+        Target::Null => "none: it keeps nothing",
+        Target::Embedded => "every change synced (fdatasync) before it is acknowledged, many by one sync",
+        Target::Sqlite => "every change synced (WAL, synchronous=FULL) before it is acknowledged, many by one COMMIT",
+        Target::Dtmrs(DtmrsStore::Sqlite) => "as it comes",
+        Target::Dtmrs(DtmrsStore::Redis) => "none: a Redis without persistence",
+        Target::Dtmrs(DtmrsStore::Postgres) => "PostgreSQL as it comes: each COMMIT synced",
+        Target::Dtm(_) => "as it comes: BoltDB, each change synced",
+    }
+}
+
+/// What follows `name` and a colon in its first line.
+fn field(text: &str, name: &str) -> Option<String> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+fn kibibytes(text: &str) -> Option<u64> {
+    text.strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+/// Type and device of the mount that `path` is on: of the mounts above it the deepest, of several there the last.
+fn filesystem(mountinfo: &str, path: &Path) -> Option<String> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let point = Path::new(before.split(' ').nth(4)?);
+        let mut words = after.split(' ');
+        let (kind, device) = (words.next()?, words.next()?);
+        path.starts_with(point).then(|| (point.components().count(), format!("{kind} on {device}")))
+    });
+    mounts.max_by_key(|(depth, _)| *depth).map(|(_, words)| words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+23 22 0:20 / /proc rw - proc proc rw
+24 22 0:21 / /tmp/ram rw,nosuid shared:2 - tmpfs tmpfs rw,size=1g
+25 22 254:1 / /tmp/ra rw - xfs /dev/vdb rw
+";
+
+    #[test]
+    fn the_deepest_mount_above_a_path_is_its_file_system() {
+        let at = |path: &str| filesystem(MOUNTS, Path::new(path));
+        assert_eq!(at("/no/such/folder").as_deref(), Some("ext4 on /dev/vda"));
+        assert_eq!(at("/tmp/ram/data").as_deref(), Some("tmpfs on tmpfs"));
+        assert_eq!(at("/tmp/rain").as_deref(), Some("ext4 on /dev/vda"));
+        assert_eq!(filesystem("", Path::new("/")), None);
+    }
+
+    #[test]
+    fn facts_are_read_as_the_kernel_writes_them() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: A Processor @ 2.00GHz\n\nprocessor\t: 1\nmodel name\t: B\n";
+        assert_eq!(field(cpuinfo, "model name").as_deref(), Some("A Processor @ 2.00GHz"));
+        assert_eq!(field(cpuinfo, "serial"), None);
+        let memory = field("MemTotal:        8000000 kB\n", "MemTotal").and_then(|text| kibibytes(&text));
+        assert_eq!(memory, Some(8_192_000_000));
+    }
+
+    #[test]
+    fn a_file_system_in_memory_is_no_place_for_a_measurement() {
+        let machine = Machine { filesystem: "tmpfs on tmpfs".to_owned(), ..Machine::this(Path::new("/")) };
+        assert!(machine.syncs_are_free());
+        assert!(!Machine { filesystem: "ext4 on /dev/vda".to_owned(), ..machine }.syncs_are_free());
+    }
+}

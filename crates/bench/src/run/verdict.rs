@@ -1,0 +1,158 @@
+//! Whether a measurement can be believed: did every transaction finish, with as many commits as its kind has to have?
+
+use crate::load::Pace;
+use crate::measure::Measurement;
+use crate::target::Target;
+
+/// How far the commits of a transaction may be off: a commit more or less in a TCC of five is 20 %.
+const TOLERANCE: f64 = 0.10;
+/// The same of the quick form. In half a second on busy cores the moments at which load and counters are read differ by more of it.
+const TOLERANCE_QUICK: f64 = 0.15;
+
+/// What is wrong with a measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// The run has failed.
+    Failure(String),
+    /// A reader has to know it: what a peer does wrong is not our failure.
+    Note(String),
+}
+
+/// Judges one measurement.
+pub(crate) fn judge(target: &Target, measurement: &Measurement, quick: bool) -> Vec<Finding> {
+    let mut wrong = Vec::new();
+    if measurement.errors > 0 {
+        let first = measurement.first_error.as_deref().unwrap_or("not told");
+        wrong.push(format!("{} transactions failed, the first: {first}", measurement.errors));
+    }
+    if measurement.finished == 0 {
+        wrong.push("no transaction finished".to_owned());
+    } else if matches!(target, Target::Embedded | Target::Sqlite) {
+        wrong.extend(wrong_commits(measurement, quick));
+    }
+    let name = load_name(measurement);
+    let wrong = wrong.into_iter().map(|wrong| format!("{name}: {wrong}"));
+    match target {
+        Target::Null | Target::Embedded | Target::Sqlite => wrong.map(Finding::Failure).collect(),
+        Target::Dtmrs(_) | Target::Dtm(_) => wrong.map(Finding::Note).collect(),
+    }
+}
+
+/// Transactions under way when the measured time begins or ends have some of their commits inside of it and some outside: as many
+/// as there are may be off on top of the tolerance.
+fn wrong_commits(measurement: &Measurement, quick: bool) -> Option<String> {
+    let expected = f64::from(measurement.workload.commits());
+    let Some(changes) = measurement.changes else {
+        return Some("the coordinator does not tell what its store has committed".to_owned());
+    };
+    let tolerance = if quick { TOLERANCE_QUICK } else { TOLERANCE };
+    let off = expected * (tolerance + under_way(measurement) / measurement.finished as f64);
+    ((changes - expected).abs() > off)
+        .then(|| format!("{changes:.2} commits for a transaction, expected {expected} (give or take {off:.2})"))
+}
+
+/// Transactions at once, at most. Of an open loop: as many as begin during the latency of a slow one.
+fn under_way(measurement: &Measurement) -> f64 {
+    match measurement.pace {
+        Pace::Closed { clients } => clients as f64,
+        Pace::Open { per_second } => (per_second * measurement.p99_us as f64 / 1e6).ceil(),
+    }
+}
+
+/// A load as progress and findings name it: `saga, 64 clients, round 2, escrow, embedded`.
+pub(crate) fn load_name(measurement: &Measurement) -> String {
+    let Measurement { target, workload, pace, percent_of_capacity, round, .. } = measurement;
+    let workload = clap::ValueEnum::to_possible_value(workload);
+    let workload = workload.as_ref().map_or("", |value| value.get_name());
+    let pace = match (pace, percent_of_capacity) {
+        (Pace::Closed { clients }, _) => format!("{clients} clients"),
+        (Pace::Open { per_second }, Some(percent)) => format!("{per_second:.0}/s ({percent} % of capacity)"),
+        (Pace::Open { per_second }, None) => format!("{per_second:.0}/s"),
+    };
+    format!("{workload}, {pace}, round {round}, {target}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Workload;
+
+    fn measured() -> Measurement {
+        Measurement {
+            target: Target::Embedded.to_string(),
+            workload: Workload::Tcc,
+            pace: Pace::Closed { clients: 4 },
+            percent_of_capacity: None,
+            round: 2,
+            finished: 4000,
+            errors: 0,
+            first_error: None,
+            per_second: 1000.0,
+            cpu_us: 100.0,
+            p50_us: 3000,
+            p99_us: 9000,
+            p999_us: 12_000,
+            changes: Some(5.0),
+            syncs: Some(1.2),
+            bytes: Some(900.0),
+            resident_bytes: 20_000_000,
+        }
+    }
+
+    fn failure(measurement: &Measurement) -> Option<String> {
+        match judge(&Target::Embedded, measurement, false).pop() {
+            Some(Finding::Failure(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_measurement_without_errors_and_with_its_commits_passes() {
+        assert_eq!(judge(&Target::Embedded, &measured(), false), []);
+        assert_eq!(judge(&Target::Embedded, &Measurement { changes: Some(4.6), ..measured() }, false), []);
+    }
+
+    #[test]
+    fn an_error_fails_the_run_and_is_shown() {
+        let measurement = Measurement { errors: 2, first_error: Some("429 slow down".into()), ..measured() };
+        assert_eq!(
+            failure(&measurement).as_deref(),
+            Some("tcc, 4 clients, round 2, escrow, embedded: 2 transactions failed, the first: 429 slow down")
+        );
+    }
+
+    #[test]
+    fn a_load_of_which_nothing_finishes_fails_the_run() {
+        let measurement = Measurement { finished: 0, changes: None, ..measured() };
+        assert!(failure(&measurement).is_some_and(|text| text.ends_with("no transaction finished")));
+    }
+
+    #[test]
+    fn a_commit_too_many_or_too_few_fails_the_run_in_either_form() {
+        for changes in [3.0, 4.0, 6.0] {
+            let measurement = Measurement { changes: Some(changes), ..measured() };
+            assert!(failure(&measurement).is_some_and(|text| text.contains("expected 5")), "{changes}");
+            assert_eq!(judge(&Target::Embedded, &measurement, true).len(), 1, "{changes}");
+        }
+        assert!(failure(&Measurement { changes: None, ..measured() }).is_some());
+    }
+
+    #[test]
+    fn transactions_cut_off_by_the_ends_are_allowed_for() {
+        let few = Measurement { finished: 40, changes: Some(4.1), ..measured() };
+        assert_eq!(failure(&few), None);
+        assert!(failure(&Measurement { finished: 4000, ..few.clone() }).is_some());
+        let open = Pace::Open { per_second: 500.0 };
+        assert_eq!(failure(&Measurement { pace: open, ..few }), None);
+    }
+
+    #[test]
+    fn what_a_peer_does_wrong_is_noted_and_fails_nothing() {
+        let peer = Target::Dtm("dtm".into());
+        let measurement = Measurement { target: peer.to_string(), errors: 1, changes: None, ..measured() };
+        assert!(matches!(judge(&peer, &measurement, false).as_slice(), [Finding::Note(_)]));
+        let fine = Measurement { errors: 0, ..measurement };
+        assert_eq!(judge(&peer, &fine, false), []);
+        assert_eq!(judge(&Target::Null, &fine, false), []);
+    }
+}
