@@ -58,15 +58,15 @@ impl Prober {
     pub(super) async fn probe(&self, kind: Kind) -> Outcome {
         let gid = format!("late-{:032x}", rand::random::<u128>());
         match kind {
-            Kind::Delay | Kind::DelayOfMany => self.from_creation(&gid, "submit", &self.delayed(&gid)).await,
-            Kind::TimeOut => self.from_creation(&gid, "prepare", &self.undecided(&gid)).await,
-            Kind::RetryAfterInProgress => self.from_answer(&gid, Reply::InProgress, WAIT).await,
-            Kind::RetryAfterUnknown => self.from_answer(&gid, Reply::Broken, AFTER_UNKNOWN).await,
+            Kind::Delay | Kind::DelayOfMany => self.after_creation(&gid, "submit", &self.delayed(&gid)).await,
+            Kind::TimeOut => self.after_creation(&gid, "prepare", &self.undecided(&gid)).await,
+            Kind::RetryAfterInProgress => self.after_answer(&gid, Reply::InProgress, WAIT).await,
+            Kind::RetryAfterUnknown => self.after_answer(&gid, Reply::Broken, AFTER_UNKNOWN).await,
         }
     }
 
     /// Of a transaction that is called [`WAIT`] after its creation.
-    async fn from_creation(&self, gid: &str, route: &str, body: &str) -> Outcome {
+    async fn after_creation(&self, gid: &str, route: &str, body: &str) -> Outcome {
         let mut calls = self.witness.expect(gid, Reply::Done);
         let sent = Moment::now();
         self.post(route, body).await?;
@@ -77,7 +77,7 @@ impl Prober {
     }
 
     /// Of a saga whose first call is answered so: the second one comes after `interval` and its jitter.
-    async fn from_answer(&self, gid: &str, answer: Reply, interval: Duration) -> Outcome {
+    async fn after_answer(&self, gid: &str, answer: Reply, interval: Duration) -> Outcome {
         let mut calls = self.witness.expect(gid, answer);
         self.post("submit", &self.retried(gid)).await?;
         let answered = calls.next().await?;

@@ -28,7 +28,7 @@ async fn call(prober: &Prober, gid: &str) {
 #[tokio::test]
 async fn a_call_before_the_delay_has_passed_is_early() {
     let prober = Prober::start(coordinator().await).await.unwrap();
-    let probe = prober.from_creation("g", "submit", "{}");
+    let probe = prober.after_creation("g", "submit", "{}");
     let called_at_once = async {
         while prober.idle.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
