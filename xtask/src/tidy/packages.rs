@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["engine", "server", "store", "txn"]),
     ("payments", &["sdk"]),
     ("cli", &["payments", "server", "txn"]),
-    ("bench", &[]),
+    ("bench", &["store", "store-*", "txn"]),
     ("xtask", &[]),
 ];
 
