@@ -63,7 +63,7 @@ pub(crate) struct Running {
     // In this order they end: a coordinator before its database, and directories when nobody writes there any more.
     coordinator: Process,
     database: Option<Database>,
-    directory: Option<TempDir>,
+    _directory: Option<TempDir>,
 }
 
 impl fmt::Display for Target {
@@ -102,7 +102,7 @@ impl Running {
     pub(crate) async fn start_in(data: &Path, programs: &Programs) -> anyhow::Result<Self> {
         scratch::on_disk(data)?;
         let (coordinator, address) = serve(data, None, programs).await?;
-        Ok(Self { target: Target::Embedded, address, coordinator, database: None, directory: None })
+        Ok(Self { target: Target::Embedded, address, coordinator, database: None, _directory: None })
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -163,7 +163,7 @@ async fn null(programs: &Programs) -> anyhow::Result<Running> {
     let directory = scratch::fresh(None)?;
     let launch = Launch::new(&programs.bench, directory.path()).args(["null", "--listen", ANY_PORT]);
     let (coordinator, address) = launch.pinned_by(&programs.bench).start_announced().await?;
-    Ok(Running { target: Target::Null, address, coordinator, database: None, directory: Some(directory) })
+    Ok(Running { target: Target::Null, address, coordinator, database: None, _directory: Some(directory) })
 }
 
 async fn escrow(target: &Target, programs: &Programs) -> anyhow::Result<Running> {
@@ -171,7 +171,7 @@ async fn escrow(target: &Target, programs: &Programs) -> anyhow::Result<Running>
     let file = directory.path().join("escrow.sqlite");
     let store = (*target == Target::Sqlite).then(|| format!("sqlite:{}", file.display()));
     let (coordinator, address) = serve(directory.path(), store, programs).await?;
-    Ok(Running { target: target.clone(), address, coordinator, database: None, directory: Some(directory) })
+    Ok(Running { target: target.clone(), address, coordinator, database: None, _directory: Some(directory) })
 }
 
 /// Starts Escrow on this data, by default on the embedded store.
@@ -202,7 +202,7 @@ async fn dtmrs(store: DtmrsStore, programs: &Programs) -> anyhow::Result<Running
         .pinned_by(&programs.bench)
         .start()?;
     coordinator.until(async |_| answers(address, "/health").await).await?;
-    Ok(Running { target: Target::Dtmrs(store), address, coordinator, database, directory: Some(directory) })
+    Ok(Running { target: Target::Dtmrs(store), address, coordinator, database, _directory: Some(directory) })
 }
 
 async fn dtm(program: &Path, programs: &Programs) -> anyhow::Result<Running> {
@@ -216,7 +216,7 @@ async fn dtm(program: &Path, programs: &Programs) -> anyhow::Result<Running> {
     let mut coordinator = launch.pinned_by(&programs.bench).start()?;
     coordinator.until(async |_| answers(address, dtm::READY).await).await?;
     let target = Target::Dtm(program.to_owned());
-    Ok(Running { target, address, coordinator, database: None, directory: Some(directory) })
+    Ok(Running { target, address, coordinator, database: None, _directory: Some(directory) })
 }
 
 /// Whether a GET there is answered with success.
