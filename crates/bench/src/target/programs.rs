@@ -105,7 +105,7 @@ const UNKNOWN: &str = "unknown";
 /// The first line that a program prints when it is asked for its version.
 fn printed(program: Option<&Path>, flag: &str) -> String {
     let output = program.and_then(|program| Command::new(program).arg(flag).output().ok());
-    let line = output.and_then(|output| {
+    let line = output.filter(|output| output.status.success()).and_then(|output| {
         let all = [output.stdout, output.stderr].concat();
         Some(String::from_utf8_lossy(&all).lines().find(|line| !line.trim().is_empty())?.trim().to_owned())
     });
@@ -183,8 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_has_an_unknown_version() {
+    fn a_program_that_is_not_there_or_does_not_say_has_an_unknown_version() {
         assert_eq!(printed(Some(Path::new("/nowhere/program")), "--version"), UNKNOWN);
         assert_eq!(printed(None, "--version"), UNKNOWN);
+        // `ls` calls the flag unknown, on its standard error.
+        assert_eq!(printed(Some(Path::new("ls")), "--no-such-flag"), UNKNOWN);
     }
 }
