@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bench;
 mod cargo;
 mod ci;
 mod tidy;
@@ -15,9 +16,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci                          format, tidy, lints, docs, all tests; stops at the first failure
+  ci                          format, tidy, lints, docs, all tests, quick benchmark; stops at the first failure
   tidy                        the rules of the repository that no compiler checks
   sim --seed N [--seeds M]    replay the simulation from seed N (M seeds, N onwards)
+  bench [--quick] [--peers]   what a transaction costs; --quick: does it work at all (bench --help: all arguments)
 ";
 
 /// What the command line asks for.
@@ -27,6 +29,8 @@ enum Command {
     Tidy,
     /// The arguments go to the simulation unread: it has its own usage.
     Sim(Vec<String>),
+    /// As those of the benchmark do.
+    Bench(Vec<String>),
     Help,
 }
 
@@ -38,6 +42,7 @@ impl Command {
             ("ci", []) => Some(Self::Ci),
             ("tidy", []) => Some(Self::Tidy),
             ("sim", rest) => Some(Self::Sim(rest.to_vec())),
+            ("bench", rest) => Some(Self::Bench(rest.to_vec())),
             ("help" | "--help" | "-h", _) => Some(Self::Help),
             _ => None,
         }
@@ -52,6 +57,7 @@ impl Command {
                 command.extend(args.iter().map(String::as_str));
                 cargo::run(&command)
             }
+            Self::Bench(args) => bench::run(&args),
             Self::Help => {
                 print!("{USAGE}");
                 Ok(())
@@ -91,6 +97,7 @@ mod tests {
         assert_eq!(parse("--help"), Some(Command::Help));
         let args = vec!["--seed".to_owned(), "7".to_owned()];
         assert_eq!(parse("sim --seed 7"), Some(Command::Sim(args)));
+        assert_eq!(parse("bench --quick"), Some(Command::Bench(vec!["--quick".to_owned()])));
     }
 
     #[test]

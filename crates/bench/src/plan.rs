@@ -73,9 +73,6 @@ pub(crate) struct RunArgs {
     /// Where results are written [default: target/bench/ and the time]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// The dtmrs program [default: as the shell finds it]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) dtmrs: Option<PathBuf>,
     /// The `escrow` program [default: beside this one]
     #[arg(long, value_name = "PATH")]
     pub(crate) escrow: Option<PathBuf>,
@@ -97,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: u32,
     pub(crate) warmup: Duration,
     pub(crate) length: Duration,
+    /// How long transactions that have to wait are begun.
+    pub(crate) lateness: Duration,
 }
 
 const CLIENTS: RangeInclusive<usize> = 1..=4096;
@@ -116,10 +115,10 @@ impl Plan {
     /// # Errors
     /// A value is out of range (flag, value and range are named), or a program that was asked for is missing.
     pub(crate) fn new(args: &RunArgs, programs: &Programs, missing: &mut Vec<String>) -> anyhow::Result<Self> {
-        let (clients, percents, rounds, warmup, seconds) = if args.quick {
-            (&[4][..], &[50][..], 1, 0.2, 0.5)
+        let (clients, percents, rounds, warmup, seconds, lateness) = if args.quick {
+            (&[4][..], &[50][..], 1, 0.2, 0.5, Duration::from_secs(1))
         } else {
-            (&[1, 16, 64, 256][..], &[25, 50, 75][..], 3, 1.0, 4.0)
+            (&[1, 16, 64, 256][..], &[25, 50, 75][..], 3, 1.0, 4.0, Duration::from_secs(20))
         };
         let mut targets = own_targets(&args.targets);
         targets.extend(peers(args, programs, missing)?);
@@ -133,6 +132,7 @@ impl Plan {
             rounds: args.rounds.unwrap_or(rounds),
             warmup: duration("--warmup", args.warmup.unwrap_or(warmup), &WARMUP_SECONDS)?,
             length: duration("--seconds", args.seconds.unwrap_or(seconds), &SECONDS)?,
+            lateness,
         };
         plan.clients.iter().try_for_each(|clients| in_range("--clients", clients, &CLIENTS))?;
         in_range("--rounds", &plan.rounds, &ROUNDS)?;

@@ -5,7 +5,7 @@ mod figures;
 mod markdown;
 mod plot;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod summary;
 mod table;
 
@@ -14,6 +14,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::backlog::BacklogPoint;
+use crate::lateness::Lateness;
 use crate::measure::Measurement;
 
 pub(crate) use facts::{Machine, Origin};
@@ -28,6 +30,10 @@ pub(crate) struct Results {
     pub(crate) origin: Origin,
     pub(crate) machine: Machine,
     pub(crate) measurements: Vec<Measurement>,
+    /// Of Escrow on the embedded store.
+    pub(crate) lateness: Vec<Lateness>,
+    /// Of Escrow on the embedded store; the curve of unfinished ones first.
+    pub(crate) backlog: Vec<BacklogPoint>,
     /// What is wrong with the run: it ends with an error.
     pub(crate) failures: Vec<String>,
     /// What a reader has to know besides.

@@ -5,12 +5,14 @@ mod verdict;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
+use crate::backlog;
+use crate::lateness;
 use crate::load::{Load, Pace};
 use crate::measure::{self, Measurement};
 use crate::participant::Participants;
-use crate::plan::{Plan, RunArgs};
+use crate::plan::{Part, Plan, RunArgs};
 use crate::process;
 use crate::report::{self, Machine, Origin, Results, Spread};
 use crate::target::{Programs, Running, Target};
@@ -43,10 +45,26 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
     announce(&plan, &folder, &notes);
 
     let origin = Origin::now(&plan, &programs);
-    let results = Results { origin, machine, measurements: Vec::new(), failures: Vec::new(), notes };
+    let results = Results {
+        origin,
+        machine,
+        measurements: Vec::new(),
+        lateness: Vec::new(),
+        backlog: Vec::new(),
+        failures: Vec::new(),
+        notes,
+    };
     let mut run = Run { plan, programs, participants: Participants::start().await?, results };
     for workload in run.plan.workloads.clone() {
         run.loads(workload).await;
+    }
+    if run.plan.has(Part::Lateness) {
+        let outcome = run.lateness().await;
+        run.own("lateness", outcome);
+    }
+    if run.plan.has(Part::Backlog) {
+        let outcome = run.backlog().await;
+        run.own("backlog", outcome);
     }
     run.finish(&folder)
 }
@@ -117,6 +135,61 @@ impl Run {
         }
     }
 
+    /// How late Escrow on the embedded store is, under half the sagas that it can make.
+    async fn lateness(&mut self) -> anyhow::Result<()> {
+        let running = Running::start(&Target::Embedded, &self.programs).await?;
+        let capacity = match self.capacity(Workload::Saga, &Target::Embedded) {
+            Some(capacity) => capacity,
+            None => self.measured_capacity(&running).await?,
+        };
+        println!("lateness, beside {:.0} sagas/s", capacity / 2.0);
+        let lateness = lateness::measure(&running, &self.participants, capacity / 2.0, self.plan.lateness).await;
+        running.stop().await;
+        for one in lateness? {
+            println!(
+                "{:?}: {} samples, p50 {:.1} ms, p99 {:.1} ms late",
+                one.kind, one.samples, one.p50_ms, one.p99_ms
+            );
+            verdict::judge_lateness(&one).into_iter().for_each(|finding| self.find(finding));
+            self.results.lateness.push(one);
+        }
+        Ok(())
+    }
+
+    /// For a run that makes no closed loop of sagas.
+    async fn measured_capacity(&self, running: &Running) -> anyhow::Result<f64> {
+        let Plan { warmup, length, .. } = self.plan;
+        let pace = Pace::Closed { clients: self.plan.capacity_clients() };
+        let (target, dialect, workload) = (running.address(), running.dialect(), Workload::Saga);
+        let load = Load { target, dialect, workload, pace, warmup, length };
+        let measured = measure::measure(running, &load, &self.participants, 1).await?;
+        running.settle().await;
+        ensure!(measured.finished > 0, "no saga finished");
+        Ok(measured.per_second)
+    }
+
+    /// What a saga costs beside many others, on the embedded store.
+    async fn backlog(&mut self) -> anyhow::Result<()> {
+        println!("backlog: stores are filled and measured, point by point");
+        let points = backlog::measure(&self.plan, &self.programs, &self.participants).await?;
+        for point in points {
+            println!(
+                "{} unfinished, {} finished: {:.1} µs CPU, {:.2} times the empty store's",
+                point.unfinished, point.finished, point.cpu_us, point.ratio
+            );
+            verdict::judge_backlog(&point).into_iter().for_each(|finding| self.find(finding));
+            self.results.backlog.push(point);
+        }
+        Ok(())
+    }
+
+    /// A part that concerns Escrow alone has failed as a whole.
+    fn own(&mut self, part: &str, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            self.find(Finding::Failure(format!("{part}: {error:#}")));
+        }
+    }
+
     /// Transactions a second that a target can make: the median of its closed loop at [`Plan::capacity_clients`], but no more than
     /// the null coordinator made there, since then the load is at its own limit.
     fn capacity(&self, workload: Workload, target: &Target) -> Option<f64> {
@@ -167,26 +240,19 @@ impl Run {
     }
 }
 
-/// The programs of a run, as far as they are there.
+/// The programs of a run. Installs the peer that cargo can install, if it is asked for.
 fn programs(args: &RunArgs) -> anyhow::Result<Programs> {
-    let bench = std::env::current_exe().context("this program cannot say where it is")?;
-    let escrow = args.escrow.clone().unwrap_or_else(|| bench.with_file_name("escrow"));
-    if !escrow.is_file() {
-        bail!("--escrow {}: there is no such file", escrow.display());
+    let mut programs = Programs::find()?;
+    if let Some(escrow) = &args.escrow {
+        programs.escrow.clone_from(escrow);
     }
-    let programs = Programs {
-        dtmrs: args.dtmrs.clone().or_else(|| in_path("dtmrs")),
-        redis: in_path("redis-server"),
-        postgres: in_path("postgres"),
-        escrow,
-        bench,
-    };
+    if !programs.escrow.is_file() {
+        bail!("{}: there is no such file; --escrow says where the program is", programs.escrow.display());
+    }
+    if args.peers {
+        programs.install_dtmrs()?;
+    }
     Ok(programs)
-}
-
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// A folder of this run's own among what was built.

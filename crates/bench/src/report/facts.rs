@@ -6,7 +6,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
-use crate::target::{DtmrsStore, Programs, Target};
+use crate::target::{Programs, Target};
 
 /// The machine that a run was made on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl Origin {
     /// Of a run that begins now.
     pub(crate) fn now(plan: &Plan, programs: &Programs) -> Self {
         let development = cfg!(debug_assertions);
-        let durability = plan.targets.iter().map(|target| (target.to_string(), durability(target).to_owned()));
+        let durability = plan.targets.iter().map(|target| (target.to_string(), target.durability().to_owned()));
         Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
             command: command(),
@@ -104,46 +104,30 @@ fn command() -> String {
     ["cargo xtask bench".to_owned()].into_iter().chain(args).collect::<Vec<_>>().join(" ")
 }
 
+/// Of the source, the compiler, and what each target is; a program that several targets share stands there once.
 fn versions(plan: &Plan, programs: &Programs) -> Vec<(String, String)> {
-    let output = |program: &Path, args: &[&str]| {
-        let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        text.and_then(|text| text.lines().next().map(str::to_owned))
-    };
-    let unknown = || UNKNOWN.to_owned();
-    let git = Path::new("git");
-    let commit = output(git, &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
-    let changed = output(git, &["status", "--porcelain", "--untracked-files=no"]).is_some();
+    let commit = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or(UNKNOWN.to_owned());
+    let changed =
+        output("git", &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    let rustc = output("rustc", &["--version"]).unwrap_or(UNKNOWN.to_owned());
     let mut versions = vec![
         ("commit".to_owned(), if changed { format!("{commit}, with changes") } else { commit }),
-        ("rustc".to_owned(), output(Path::new("rustc"), &["--version"]).unwrap_or_else(unknown)),
-        ("escrow".to_owned(), output(&programs.escrow, &["--version"]).unwrap_or_else(unknown)),
+        ("compiler".to_owned(), rustc),
     ];
-    for target in &plan.targets {
-        let (name, program) = match target {
-            Target::Null | Target::Embedded | Target::Sqlite => continue,
-            Target::Dtmrs(DtmrsStore::Sqlite) => ("dtmrs", programs.dtmrs.as_deref()),
-            Target::Dtmrs(DtmrsStore::Redis) => ("Redis", programs.redis.as_deref()),
-            Target::Dtmrs(DtmrsStore::Postgres) => ("PostgreSQL", programs.postgres.as_deref()),
-            Target::Dtm(path) => ("DTM", Some(path.as_path())),
-        };
-        let version = program.and_then(|program| output(program, &["--version"])).unwrap_or_else(unknown);
-        versions.push((name.to_owned(), version));
+    for target in plan.targets.iter().filter(|target| **target != Target::Null) {
+        let version = target.version(programs);
+        if !versions.iter().any(|(_, known)| *known == version) {
+            versions.push(("version".to_owned(), version));
+        }
     }
     versions
 }
 
-/// What a target promises before it acknowledges.
-fn durability(target: &Target) -> &'static str {
-    match target {
-        Target::Null => "none: it keeps nothing",
-        Target::Embedded => "every change synced (fdatasync) before it is acknowledged, many by one sync",
-        Target::Sqlite => "every change synced (WAL, synchronous=FULL) before it is acknowledged, many by one COMMIT",
-        Target::Dtmrs(DtmrsStore::Sqlite) => "as it comes",
-        Target::Dtmrs(DtmrsStore::Redis) => "none: a Redis without persistence",
-        Target::Dtmrs(DtmrsStore::Postgres) => "PostgreSQL as it comes: each COMMIT synced",
-        Target::Dtm(_) => "as it comes: BoltDB, each change synced",
-    }
+/// The first line that a tool prints; `None` if it is missing or fails.
+fn output(tool: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(tool).args(args).output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// What follows `name` and a colon in its first line.

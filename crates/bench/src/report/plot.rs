@@ -4,6 +4,7 @@ mod figure;
 
 use super::summary::{self, Level, Row, Spread};
 use super::{Results, table};
+use crate::backlog::BacklogPoint;
 use crate::workload::Workload;
 use figure::{Axis, AxisKind, Figure, Panel, Series};
 
@@ -24,6 +25,7 @@ pub(crate) fn all(results: &Results) -> anyhow::Result<Vec<Plot>> {
     let plots = [
         ("cpu.svg", "Coordinator CPU per transaction", cpu(results)),
         ("latency.svg", "Latency against offered load", latency(results)),
+        ("backlog.svg", "CPU per saga beside a backlog", backlog(results)),
     ];
     let drawn = plots.into_iter().filter(|(_, _, panels)| !panels.is_empty()).map(|(file, title, panels)| {
         let svg = Figure { title, panels }.draw()?;
@@ -45,6 +47,21 @@ fn cpu(results: &Results) -> Vec<Panel> {
 fn latency(results: &Results) -> Vec<Panel> {
     let asked = |row: &Row| row.asked_per_second.map(|asked| asked.median);
     panels(results, (AxisKind::Logarithmic, "offered transactions per second"), "p99 in ms", asked, |row| row.p99_ms)
+}
+
+/// Processor time as a multiple of that on an empty store, by how many others there are.
+fn backlog(results: &Results) -> Vec<Panel> {
+    let panel = |title: &str, count: fn(&BacklogPoint) -> u64| {
+        let points = results.backlog.iter().filter(|point| count(point) > 0).map(|point| {
+            (count(point) as f64, Spread { median: point.ratio, low: point.ratio_low, high: point.ratio_high })
+        });
+        let series = vec![Series { name: "escrow, embedded".to_owned(), points: points.collect() }];
+        let x = Axis { kind: AxisKind::Logarithmic, title: format!("{title} transactions in the store") };
+        let y = Axis { kind: AxisKind::Linear, title: "× CPU on an empty store".to_owned() };
+        Panel { title: title.to_owned(), x, y, series }
+    };
+    let panels = [panel("unfinished", |point| point.unfinished), panel("finished", |point| point.finished)];
+    panels.into_iter().filter(|panel| panel.series.iter().any(|series| !series.points.is_empty())).collect()
 }
 
 /// One panel per workload, one series per target.
@@ -80,7 +97,7 @@ mod tests {
     fn plots_are_svg_with_titles_units_and_the_names_of_all_series() {
         let plots = all(&sample::results()).unwrap();
         let files: Vec<&str> = plots.iter().map(|plot| plot.file).collect();
-        assert_eq!(files, ["cpu.svg", "latency.svg"]);
+        assert_eq!(files, ["cpu.svg", "latency.svg", "backlog.svg"]);
         for plot in &plots {
             assert_well_formed(&plot.svg);
             assert!(plot.svg.contains(plot.title));
@@ -92,11 +109,14 @@ mod tests {
         for words in ["escrow, embedded", "p99 in ms", "offered transactions per second"] {
             assert!(plots[1].svg.contains(words), "{words}");
         }
+        for words in ["escrow, embedded", "× CPU on an empty store", "unfinished transactions in the store", "1M"] {
+            assert!(plots[2].svg.contains(words), "{words}");
+        }
     }
 
     #[test]
     fn without_numbers_there_is_no_plot() {
-        let results = Results { measurements: Vec::new(), ..sample::results() };
+        let results = Results { measurements: Vec::new(), backlog: Vec::new(), ..sample::results() };
         assert!(all(&results).unwrap().is_empty());
     }
 

@@ -1,6 +1,8 @@
 //! A small made-up run, for the tests of reports.
 
 use super::{Machine, Origin, Results};
+use crate::backlog::BacklogPoint;
+use crate::lateness::{Kind, Lateness};
 use crate::load::Pace;
 use crate::measure::Measurement;
 use crate::workload::Workload;
@@ -25,6 +27,40 @@ pub(crate) fn measured(target: &str, workload: Workload, clients: usize, round: 
         syncs: None,
         bytes: None,
         resident_bytes: 8 << 20,
+    }
+}
+
+/// How late transactions of this kind were.
+pub(crate) fn lateness(kind: Kind, p99_ms: f64) -> Lateness {
+    Lateness {
+        kind,
+        samples: 1000,
+        p50_ms: 1.5,
+        p99_ms,
+        max_ms: 2.0 * p99_ms,
+        early: 0,
+        errors: 0,
+        first_error: None,
+        scheduled: "its creation, and its delay of 1 s".to_owned(),
+        beside_per_second: 3000.0,
+    }
+}
+
+/// A point of a backlog curve.
+pub(crate) fn backlog(unfinished: u64, finished: u64, ratio: f64) -> BacklogPoint {
+    BacklogPoint {
+        unfinished,
+        finished,
+        cpu_us: 80.0 * ratio,
+        cpu_us_empty: 80.0,
+        cpu_us_null: 42.0,
+        ratio,
+        ratio_low: ratio - 0.02,
+        ratio_high: ratio + 0.02,
+        start_ms: 150.0,
+        resident_bytes: 48 << 20,
+        resident_bytes_empty: 24 << 20,
+        errors: 0,
     }
 }
 
@@ -63,6 +99,13 @@ pub(crate) fn results() -> Results {
             filesystem: "ext4 on /dev/vda".to_owned(),
         },
         measurements,
+        lateness: vec![lateness(Kind::Delay, 4.5), lateness(Kind::DelayOfMany, 90.0)],
+        backlog: vec![
+            backlog(0, 0, 1.01),
+            backlog(1_000_000, 0, 1.04),
+            backlog(0, 0, 0.99),
+            backlog(0, 5_000_000, 1.07),
+        ],
         failures: vec!["message, 64 clients: no transaction finished".to_owned()],
         notes: vec!["no Redis server was found".to_owned()],
     }

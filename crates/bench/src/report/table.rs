@@ -8,21 +8,32 @@ use std::fmt::Write;
 use super::figures::{mebibytes, median, number, with_range};
 use super::markdown::Table;
 use super::plot::Plot;
-use super::summary::{self, Level, Row};
+use super::summary::{self, Level, Row, Spread};
 use super::{NULL, Results};
+use crate::lateness::Kind;
 use crate::workload::Workload;
 
 /// The goal for a transaction's processor time, as a multiple of the null coordinator's.
 const GOAL_TIMES_NULL: f64 = 2.0;
 /// With fewer clients group commit has no company, and the goal is not for that.
 const COMPANY_OF_THE_GOAL: usize = 64;
-/// The target the goal is for.
+/// The goal for the lateness of a hundredth of the waiting transactions.
+const GOAL_LATE_MS: f64 = 20.0;
+/// The target the goals are for.
 const EMBEDDED: &str = "escrow, embedded";
 
 /// The whole page.
 pub(crate) fn page(results: &Results, plots: &[Plot]) -> String {
-    let sections =
-        [head(results), goals(results), others(results), loops(results, false), loops(results, true), pictures(plots)];
+    let sections = [
+        head(results),
+        goals(results),
+        others(results),
+        loops(results, false),
+        loops(results, true),
+        lateness(results),
+        backlog(results),
+        pictures(plots),
+    ];
     let mut page: String = sections.into_iter().flatten().collect::<Vec<_>>().join("\n");
     while page.ends_with("\n\n") {
         page.pop();
@@ -160,6 +171,75 @@ fn open_cells(row: &Row) -> Vec<String> {
 
 fn latency_cells(row: &Row) -> [String; 3] {
     [median(row.p50_ms), with_range(row.p99_ms), median(row.p999_ms)]
+}
+
+/// How late waiting transactions were.
+fn lateness(results: &Results) -> Option<String> {
+    let head = &["what waits", "scheduled is", "samples", "p50 ms", "p99 ms", "max ms", "early", "errors"];
+    let mut table = Table::new(2, head);
+    for one in &results.lateness {
+        let numbers = [one.p50_ms, one.p99_ms, one.max_ms].map(number);
+        let mut cells = vec![what_waits(one.kind).to_owned(), one.scheduled.clone(), number(one.samples as f64)];
+        cells.extend(numbers);
+        cells.extend([one.early.to_string(), one.errors.to_string()]);
+        table.row(cells);
+    }
+    let beside = results.lateness.first().map_or(0.0, |one| one.beside_per_second);
+    let words = format!(
+        "From the scheduled time until a participant has read the call, on the embedded store, beside {} sagas per second: \
+         half of its\ncapacity. The goal is a p99 of {} ms at most.",
+        number(beside),
+        number(GOAL_LATE_MS),
+    );
+    table.section("Lateness", &words)
+}
+
+fn what_waits(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Delay => "message with a delay",
+        Kind::RetryAfterInProgress => "retry after *in progress*",
+        Kind::RetryAfterUnknown => "retry after *unknown*",
+        Kind::TimeOut => "time-out of a TCC",
+        Kind::DelayOfMany => "1,000 delayed messages at once",
+    }
+}
+
+/// What a saga costs beside many others.
+fn backlog(results: &Results) -> Option<String> {
+    let mut table = Table::new(
+        0,
+        &[
+            "unfinished",
+            "finished",
+            "CPU µs/txn",
+            "empty store",
+            "null",
+            "× empty",
+            "start ms",
+            "MiB",
+            "MiB, empty",
+            "errors",
+        ],
+    );
+    let mebibytes = |bytes: u64| number(bytes as f64 / 1_048_576.0);
+    for point in &results.backlog {
+        let ratio = Spread { median: point.ratio, low: point.ratio_low, high: point.ratio_high };
+        table.row([
+            number(point.unfinished as f64),
+            number(point.finished as f64),
+            number(point.cpu_us),
+            number(point.cpu_us_empty),
+            number(point.cpu_us_null),
+            with_range(Some(ratio)),
+            number(point.start_ms),
+            mebibytes(point.resident_bytes),
+            mebibytes(point.resident_bytes_empty),
+            point.errors.to_string(),
+        ]);
+    }
+    let words = "Sagas on an embedded store that already holds so many waiting, or finished, transactions; in the same rounds \
+                 on a store\nthat was empty, and on the null coordinator. The goal is to stay within 10 % of the empty store.";
+    table.section("Backlog", words)
 }
 
 fn pictures(plots: &[Plot]) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Whether a measurement can be believed: did every transaction finish, with as many commits as its kind has to have?
 
+use crate::backlog::BacklogPoint;
+use crate::lateness::Lateness;
 use crate::load::Pace;
 use crate::measure::Measurement;
 use crate::target::Target;
@@ -36,6 +38,27 @@ pub(crate) fn judge(target: &Target, measurement: &Measurement, quick: bool) -> 
         Target::Null | Target::Embedded | Target::Sqlite => wrong.map(Finding::Failure).collect(),
         Target::Dtmrs(_) | Target::Dtm(_) => wrong.map(Finding::Note).collect(),
     }
+}
+
+/// Judges how late one kind of waiting transactions was: late is a number, early is wrong.
+pub(crate) fn judge_lateness(lateness: &Lateness) -> Vec<Finding> {
+    let Lateness { kind, early, errors, first_error, .. } = lateness;
+    let mut wrong = Vec::new();
+    if *early > 0 {
+        wrong.push(format!("lateness, {kind:?}: {early} calls came before their time"));
+    }
+    if *errors > 0 {
+        let first = first_error.as_deref().unwrap_or("not told");
+        wrong.push(format!("lateness, {kind:?}: {errors} transactions failed, the first: {first}"));
+    }
+    wrong.into_iter().map(Finding::Failure).collect()
+}
+
+/// Judges one point of the backlog curves: what it costs is a number, but all its sagas have to end.
+pub(crate) fn judge_backlog(point: &BacklogPoint) -> Option<Finding> {
+    let BacklogPoint { unfinished, finished, errors, .. } = point;
+    let what = format!("backlog, {unfinished} unfinished, {finished} finished: {errors} sagas failed");
+    (*errors > 0).then_some(Finding::Failure(what))
 }
 
 /// Transactions under way when the measured time begins or ends have some of their commits inside of it and some outside: as many
@@ -75,6 +98,7 @@ pub(crate) fn load_name(measurement: &Measurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lateness::Kind;
     use crate::workload::Workload;
 
     fn measured() -> Measurement {
@@ -144,6 +168,24 @@ mod tests {
         assert!(failure(&Measurement { finished: 4000, ..few.clone() }).is_some());
         let open = Pace::Open { per_second: 500.0 };
         assert_eq!(failure(&Measurement { pace: open, ..few }), None);
+    }
+
+    #[test]
+    fn waiting_transactions_may_be_late_but_neither_early_nor_lost() {
+        let late = crate::report::sample::lateness(Kind::Delay, 250.0);
+        assert_eq!(judge_lateness(&late), []);
+        assert_eq!(judge_lateness(&Lateness { early: 1, ..late.clone() }).len(), 1);
+        let lost = judge_lateness(&Lateness { errors: 2, first_error: Some("gone".into()), ..late });
+        assert_eq!(lost, [Finding::Failure("lateness, Delay: 2 transactions failed, the first: gone".to_owned())]);
+    }
+
+    #[test]
+    fn a_backlog_may_cost_something_but_no_saga_may_fail() {
+        let point = crate::report::sample::backlog(1_000_000, 0, 3.0);
+        assert_eq!(judge_backlog(&point), None);
+        let failed = judge_backlog(&BacklogPoint { errors: 4, ..point });
+        let text = "backlog, 1000000 unfinished, 0 finished: 4 sagas failed";
+        assert_eq!(failed, Some(Finding::Failure(text.to_owned())));
     }
 
     #[test]

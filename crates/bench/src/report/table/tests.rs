@@ -10,7 +10,7 @@ fn the_page_of_a_made_up_run_is_the_golden_one() {
 
 #[test]
 fn a_run_without_numbers_still_says_where_it_was_made() {
-    let results = Results { measurements: Vec::new(), ..sample::results() };
+    let results = Results { measurements: Vec::new(), lateness: Vec::new(), backlog: Vec::new(), ..sample::results() };
     let page = page(&results, &[]);
     assert!(page.contains("A Processor") && !page.contains("## "), "{page}");
 }
