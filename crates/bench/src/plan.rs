@@ -109,6 +109,13 @@ const CAPACITY_CLIENTS: usize = 64;
 /// What goes by around a measurement: connections, counters, settling.
 const AROUND_A_MEASUREMENT: Duration = Duration::from_millis(250);
 
+/// What a measurement of lateness takes besides the time in which transactions begin.
+const AROUND_LATENESS: Duration = Duration::from_secs(6);
+
+/// Filling stores for all points of the backlog curves, and starting on them.
+const FILLING: Duration = Duration::from_secs(300);
+const FILLING_QUICK: Duration = Duration::from_secs(2);
+
 impl Plan {
     /// Checks what was typed. Peers without a program are left out, with a line in `missing`; dtmrs itself has to be there.
     ///
@@ -174,15 +181,26 @@ impl Plan {
         if self.has(Part::Open) { &self.percents } else { &[] }
     }
 
-    /// How long the loads will take, about. Starting coordinators, lateness and backlog come on top.
+    /// How long the run will take, about.
     pub(crate) fn estimate(&self) -> Duration {
         let levels = self.closed_clients().len() + self.open_percents().len();
-        let runs = self.workloads.iter().map(|workload| {
+        let loads = self.workloads.iter().map(|workload| {
             let known = self.targets.iter().filter(|target| Self::knows(target, *workload)).count();
             known * levels * self.rounds as usize
         });
         let each = self.warmup + self.length + AROUND_A_MEASUREMENT;
-        each.mul_f64(runs.sum::<usize>() as f64)
+        let lateness = if self.has(Part::Lateness) { self.lateness + AROUND_LATENESS } else { Duration::ZERO };
+        each.mul_f64(loads.sum::<usize>() as f64) + lateness + self.estimate_of_backlog(each)
+    }
+
+    fn estimate_of_backlog(&self, each: Duration) -> Duration {
+        let (points, filling) = match (self.has(Part::Backlog), self.quick) {
+            (false, _) => return Duration::ZERO,
+            (true, true) => (4, FILLING_QUICK),
+            (true, false) => (9, FILLING),
+        };
+        // Each round measures three: on the backlog, on a store that was empty, and without one.
+        filling + each * 3 * points * self.rounds
     }
 }
 

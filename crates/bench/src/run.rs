@@ -37,7 +37,9 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
     let plan = Plan::new(args, &programs, &mut notes)?;
     let folder = args.out.clone().unwrap_or_else(default_folder);
     let machine = Machine::this(&std::env::temp_dir());
-    notes.extend(warnings(&machine));
+    if cfg!(debug_assertions) {
+        notes.push("a development build: it shows that everything works; its figures are not to be quoted".to_owned());
+    }
     match process::cores() {
         Some(cores) => process::pin_self(cores.load).context("cannot pin the load to its core")?,
         None => notes.push("one core for everything: load and coordinator take it from each other".to_owned()),
@@ -261,24 +263,11 @@ fn default_folder() -> PathBuf {
     Path::new("target/bench").join(time)
 }
 
-/// What makes numbers of this build on this machine worth less.
-fn warnings(machine: &Machine) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if cfg!(debug_assertions) {
-        warnings
-            .push("a development build: it shows that everything works; its figures are not to be quoted".to_owned());
-    }
-    if machine.syncs_are_free() {
-        warnings.push("the data is in memory, where a sync costs nothing: set TMPDIR to a folder on a disk".to_owned());
-    }
-    warnings
-}
-
 fn announce(plan: &Plan, folder: &Path, notes: &[String]) {
     notes.iter().for_each(|note| println!("note: {note}"));
     let names: Vec<String> = plan.targets.iter().map(Target::to_string).collect();
     println!("targets: {}", names.join("; "));
-    println!("about {} for the loads; results go to {}", minutes(plan.estimate()), folder.display());
+    println!("this takes about {}; results go to {}", minutes(plan.estimate()), folder.display());
 }
 
 fn minutes(duration: Duration) -> String {

@@ -58,11 +58,6 @@ impl Machine {
         let facts = [("machine", machine), ("kernel", self.kernel.clone()), ("data on", self.filesystem.clone())];
         facts.map(|(name, fact)| (name.to_owned(), fact)).into()
     }
-
-    /// Whether a sync costs nothing here: then every number of a store is too good.
-    pub(crate) fn syncs_are_free(&self) -> bool {
-        self.filesystem.starts_with("tmpfs") || self.filesystem.starts_with("ramfs")
-    }
 }
 
 impl Origin {
@@ -180,12 +175,5 @@ mod tests {
         assert_eq!(field(cpuinfo, "serial"), None);
         let memory = field("MemTotal:        8000000 kB\n", "MemTotal").and_then(|text| kibibytes(&text));
         assert_eq!(memory, Some(8_192_000_000));
-    }
-
-    #[test]
-    fn a_file_system_in_memory_is_no_place_for_a_measurement() {
-        let machine = Machine { filesystem: "tmpfs on tmpfs".to_owned(), ..Machine::this(Path::new("/")) };
-        assert!(machine.syncs_are_free());
-        assert!(!Machine { filesystem: "ext4 on /dev/vda".to_owned(), ..machine }.syncs_are_free());
     }
 }

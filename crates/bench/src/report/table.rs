@@ -73,7 +73,7 @@ fn goals(results: &Results) -> Option<String> {
         let level = Level::Clients(company);
         let Some(ratio) = summary::cpu_ratio(&results.measurements, workload, level, EMBEDDED, NULL) else { continue };
         let verdict = if ratio.median <= GOAL_TIMES_NULL { "met" } else { "missed" };
-        let goal = format!("≤ {}", number(GOAL_TIMES_NULL));
+        let goal = format!("≤ {GOAL_TIMES_NULL}");
         table.row([name(workload), company.to_string(), with_range(Some(ratio)), goal, verdict.to_owned()]);
     }
     table.section("Goals", "Escrow on the embedded store, every commit synced, with company for its group commit.")
@@ -187,9 +187,8 @@ fn lateness(results: &Results) -> Option<String> {
     let beside = results.lateness.first().map_or(0.0, |one| one.beside_per_second);
     let words = format!(
         "From the scheduled time until a participant has read the call, on the embedded store, beside {} sagas per second: \
-         half of its\ncapacity. The goal is a p99 of {} ms at most.",
+         half of its\ncapacity. The goal is a p99 of {GOAL_LATE_MS} ms at most.",
         number(beside),
-        number(GOAL_LATE_MS),
     );
     table.section("Lateness", &words)
 }
