@@ -1,10 +1,27 @@
 //! Makes transactions at a given pace and says how long each took.
+//!
+//! ```text
+//!   warm-up          measured time             in flight
+//!   ───────┬───────────────────────────────┬──────────▶
+//!     edge(Begin)                     edge(End)
+//! ```
+
+mod closed;
+mod initiator;
+mod open;
+mod tally;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+use initiator::Initiator;
+
+use crate::http::Connection;
 
 use crate::participant::Participants;
 use crate::workload::{Dialect, Workload};
@@ -44,7 +61,8 @@ pub(crate) enum Edge {
     End,
 }
 
-/// What came of it: of transactions that ended within the measured time.
+/// What came of it: of transactions that ended within the measured time. One that was under way at its end and failed later is an
+/// error as well: a coordinator that hangs must not look faultless.
 #[derive(Debug)]
 pub(crate) struct LoadResult {
     pub(crate) finished: u64,
@@ -57,7 +75,8 @@ pub(crate) struct LoadResult {
     pub(crate) elapsed: Duration,
 }
 
-/// Makes the load; calls `edge` when the measured time begins and ends.
+/// Makes the load; calls `edge` when the measured time begins and when it ends. Each is the moment at which it is called; the load
+/// goes on while it runs, so what changes quickly is to be read first. Transactions under way at the end are awaited.
 ///
 /// # Errors
 /// The coordinator cannot be reached at all.
@@ -66,8 +85,22 @@ pub(crate) async fn drive(
     participants: &Participants,
     mut edge: impl AsyncFnMut(Edge),
 ) -> anyhow::Result<LoadResult> {
-    let _ = (load, participants);
+    Connection::open(load.target).await.with_context(|| format!("no coordinator listens on {}", load.target))?;
+    let initiator = Arc::new(Initiator::new(load.clone(), participants.clone()));
+    let clients = match load.pace {
+        Pace::Closed { clients } => closed::start(&initiator, clients),
+        Pace::Open { per_second } => open::start(&initiator, per_second, open::IN_FLIGHT_MAX),
+    };
+    tokio::time::sleep(load.warmup).await;
+    let begin = initiator.tally.begin();
     edge(Edge::Begin).await;
+    tokio::time::sleep_until((begin + load.length).into()).await;
+    initiator.tally.end();
     edge(Edge::End).await;
-    anyhow::bail!("not built")
+    initiator.stop();
+    clients.join_all().await;
+    Ok(initiator.tally.result())
 }
+
+#[cfg(test)]
+mod tests;
