@@ -1,14 +1,13 @@
 //! What a transaction costs beside many that wait and many that are finished.
 //!
 //! ```text
-//!   a directory:  fill to 10^3 ─ start, measure, stop ─ fill to 10^4 ─ start, measure, stop ─ …
-//!   each time beside it, round by round:  the null coordinator, and one whose store was empty when it started
+//!   for each size:  fill a new directory ─▶ start a coordinator on it ─▶ rounds ─▶ stop it, delete the directory
+//!   each round:     the null coordinator, one whose store was empty when it started, and the one on the filled store
 //! ```
 //!
-//! What the rounds themselves finish stays in the directory, and comes to some 10^5 sagas a point: beside the sizes of the curve
-//! of finished ones that is little, and the store that was empty gets as many in the same rounds. The filling is not in the log
-//! any more, as if it had been there for long; so the time to start is without the log that a busy coordinator leaves behind,
-//! which is bounded whatever the store holds.
+//! What the rounds themselves finish comes to some 10^5 sagas a point. Beside the sizes of the curve of finished ones that is
+//! little, and the store that was empty gets as many in the same rounds. The filling is not in the log any more, as if it had been
+//! there for long. So the time to start is without what a busy coordinator needs to read its log, which never grows past a bound.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,8 +63,7 @@ fn sizes(filling: Filling, quick: bool) -> &'static [u64] {
     }
 }
 
-/// Both curves. Takes some minutes and, at its end, as much disk as five million finished transactions need: about 6 GB in the
-/// directory for temporary files.
+/// Both curves. The largest point needs about 5 GB in the directory for temporary files.
 ///
 /// # Errors
 /// A store cannot be filled, a coordinator does not start, or one of them finishes nothing.
@@ -76,9 +74,9 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Vec<BacklogPoint>> {
     let mut points = Vec::new();
     for filling in [Filling::Waiting, Filling::Finished] {
-        let mut backlog = Backlog::new(filling)?;
         for &size in sizes(filling, plan.quick) {
-            backlog.grow_to(size).await.with_context(|| format!("cannot fill a store with {size} {filling:?}"))?;
+            let backlog = Backlog::make(filling, size).await;
+            let backlog = backlog.with_context(|| format!("cannot fill a store with {size} {filling:?}"))?;
             let (start_ms, rounds) = rounds(&backlog, plan, programs, participants).await?;
             points.push(BacklogPoint::of(&backlog, start_ms, &rounds)?);
         }
@@ -94,21 +92,13 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn new(filling: Filling) -> anyhow::Result<Self> {
-        let directory =
-            tempfile::Builder::new().prefix("escrow-bench-").tempdir().context("cannot make a directory")?;
-        Ok(Self { directory, filling, size: 0 })
-    }
-
-    /// Nobody else may have the store open.
-    async fn grow_to(&mut self, size: u64) -> anyhow::Result<()> {
-        let missing = size.saturating_sub(self.size);
-        if missing > 0 {
-            let store = LocalStore::open(self.directory.path(), Arc::new(SystemClock))?;
-            fill(&store, self.filling, missing).await?;
-            self.size = size;
+    async fn make(filling: Filling, size: u64) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("escrow-bench-").tempdir()?;
+        if size > 0 {
+            let store = LocalStore::open(directory.path(), Arc::new(SystemClock))?;
+            fill(&store, filling, size).await?;
         }
-        Ok(())
+        Ok(Self { directory, filling, size })
     }
 }
 
@@ -231,7 +221,7 @@ mod tests {
     }
 
     fn of(size: u64) -> Backlog {
-        Backlog { size, ..Backlog::new(Filling::Waiting).unwrap() }
+        Backlog { directory: tempfile::tempdir().unwrap(), filling: Filling::Waiting, size }
     }
 
     #[test]
@@ -269,12 +259,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_backlog_grows_in_its_directory_by_what_is_missing() {
-        let mut backlog = Backlog::new(Filling::Finished).unwrap();
-        for size in [0, 3, 5] {
-            backlog.grow_to(size).await.unwrap();
+    async fn a_backlog_is_what_a_coordinator_will_open() {
+        for (filling, unfinished, finished) in [(Filling::Waiting, 5, 0), (Filling::Finished, 0, 5)] {
+            let backlog = Backlog::make(filling, 5).await.unwrap();
+            let store = LocalStore::open(backlog.directory.path(), Arc::new(SystemClock)).unwrap();
+            let holds = store.stats().embedded.unwrap();
+            assert_eq!((holds.spilled, holds.archived), (unfinished, finished));
         }
-        let store = LocalStore::open(backlog.directory.path(), Arc::new(SystemClock)).unwrap();
-        assert_eq!(store.stats().embedded.unwrap().archived, 5);
     }
 }
