@@ -34,6 +34,10 @@ enum Command {
     Restore(backup::Restore),
 }
 
+// A transaction's pieces are made in one thread and freed in another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {

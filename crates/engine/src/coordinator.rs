@@ -7,7 +7,7 @@ use std::time::Duration;
 use escrow_store::{Clock, ListQuery, Page, Store, StoreError, TxnSummary, Versioned};
 use escrow_txn::{Abort, Begin, Defaults, Gid, Operator, Registration, Status, Txn};
 use futures_util::FutureExt;
-use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +16,7 @@ use crate::config::ACTIVE_BYTES_MIN;
 use crate::driver::Driver;
 use crate::due::{self, DueHint};
 use crate::lanes::{Caps, Lanes};
-use crate::registry::{Answer, Ask, Mail, Registry, Undelivered};
+use crate::registry::{Answer, Ask, Mail, Registry, ReplyTo, Undelivered};
 use crate::shared::Shared;
 use crate::{BranchCaller, EngineConfig, Jitter, Observer, RequestError, Topics, purge};
 
@@ -106,7 +106,7 @@ impl Coordinator {
     /// [`RequestError`].
     pub async fn prepare(&self, begin: Begin) -> Result<(), RequestError> {
         let gid = begin.gid.clone();
-        self.ask(gid, Ask::Prepare(Box::new(begin))).await.map(drop)
+        self.ask(gid, Ask::Prepare(begin)).await.map(drop)
     }
 
     /// Decides a transaction forward; begins it if it is a saga or a message and new. Waits for the result if
@@ -116,7 +116,7 @@ impl Coordinator {
     /// [`RequestError`].
     pub async fn submit(&self, begin: Begin) -> Result<Receipt, RequestError> {
         let gid = begin.gid.clone();
-        self.ask(gid, Ask::Submit(Box::new(begin))).await
+        self.ask(gid, Ask::Submit(begin)).await
     }
 
     /// Turns a prepared transaction back. Waits for the result if it was prepared with `wait_result`.
@@ -132,7 +132,7 @@ impl Coordinator {
     /// # Errors
     /// [`RequestError`].
     pub async fn register(&self, registration: Registration) -> Result<(), RequestError> {
-        self.ask(registration.gid.clone(), Ask::Register(Box::new(registration))).await.map(drop)
+        self.ask(registration.gid.clone(), Ask::Register(registration)).await.map(drop)
     }
 
     /// The transaction as it is durable.
@@ -203,25 +203,34 @@ impl Coordinator {
 
     /// Puts a request into the transaction's mailbox and waits for the answer.
     async fn ask(&self, gid: Gid, ask: Ask) -> Result<Receipt, RequestError> {
-        if self.is_stopping() {
-            return Err(RequestError::ShuttingDown);
-        }
         let direction = match &ask {
             Ask::Abort(_) => Status::Aborting,
             _ => Status::Submitted,
         };
-        let (reply, answer) = oneshot::channel();
+        let answer = self.send(&gid, ask)?;
+        self.answer(gid, answer, direction).await
+    }
+
+    /// Puts a request into the transaction's mailbox.
+    fn send(&self, gid: &Gid, ask: Ask) -> Result<Answer, RequestError> {
+        if self.is_stopping() {
+            return Err(RequestError::ShuttingDown);
+        }
+        let (reply, answer) = ReplyTo::new();
         let mail = Mail { ask, reply: Some(reply) };
-        start_driver(&self.shared, &gid, mail).map_err(|Undelivered::Full| overloaded())?;
+        start_driver(&self.shared, gid, mail).map_err(|Undelivered::Full| overloaded())?;
+        Ok(answer)
+    }
+
+    async fn answer(&self, gid: Gid, mut answer: Answer, direction: Status) -> Result<Receipt, RequestError> {
         let until = Instant::now() + self.shared.config.wait_result_max;
         // No answer: it takes too long, or the driver was killed, or it panicked.
         let interrupted = || RequestError::Interrupted { gid: gid.clone() };
-        let answer = timeout_at(until, answer).await.map_err(|_| interrupted())?.map_err(|_| interrupted())??;
-        let Answer::ResultFollows(result) = answer else { return Ok(Receipt::Accepted) };
-        match timeout_at(until, result).await {
-            Ok(result) => result.map_err(|_| interrupted())?,
-            // Durable by now; driving goes on without the caller.
-            Err(_) => Ok(Receipt::Waiting { status: direction, reason: None }),
+        match timeout_at(until, answer.received()).await {
+            Ok(received) => received.unwrap_or_else(|| Err(interrupted())),
+            // Driving goes on without the caller.
+            Err(_) if answer.is_durable() => Ok(Receipt::Waiting { status: direction, reason: None }),
+            Err(_) => Err(interrupted()),
         }
     }
 }
@@ -234,10 +243,11 @@ pub(crate) fn overloaded() -> RequestError {
 /// Gives mail to the driver of its transaction, and starts one if there is none.
 pub(crate) fn start_driver(shared: &Arc<Shared>, gid: &Gid, mail: Mail) -> Result<(), Undelivered> {
     shared.registry.deliver(gid, mail, shared.config.active_max, |mailbox| {
-        let driver = Driver::new(Arc::clone(shared), gid.clone(), mailbox);
+        // Boxed where it is made: it is some kilobytes, and would be moved several times on its way into a task.
+        let driving = Box::pin(Driver::new(Arc::clone(shared), gid.clone(), mailbox).run());
         let (shared, gid) = (Arc::clone(shared), gid.clone());
         shared.tasks.clone().spawn(async move {
-            if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
+            if AssertUnwindSafe(driving).catch_unwind().await.is_err() {
                 tracing::error!(%gid, "the driver of a transaction panicked");
                 let due_at = shared.clock.now().plus(RETAKE_AFTER_PANIC);
                 shared.store.release(&gid, due_at).await;

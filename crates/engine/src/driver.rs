@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::registry::{Mail, Reply, ResultSender};
+use crate::registry::{Mail, Reply, ReplyTo};
 use crate::shared::Shared;
 use crate::{Failure, RequestError};
 
@@ -26,13 +26,13 @@ type Calls = FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>;
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     gid: Gid,
-    mailbox: mpsc::Receiver<Mail>,
+    mailbox: mpsc::Receiver<Box<Mail>>,
     held: Option<Held>,
     calls: Calls,
     /// Answers that leave with the next durable state.
     replies: Vec<(Reply, Asked)>,
     /// Callers that wait for the result.
-    waiters: Vec<ResultSender>,
+    waiters: Vec<ReplyTo>,
     /// The transaction was claimed because it was due, and nothing has been stored since.
     claim: Option<OwnedSemaphorePermit>,
     /// The memory that the held definition takes.
@@ -41,7 +41,7 @@ pub(crate) struct Driver {
 
 /// The transaction as this driver holds it.
 struct Held {
-    drive: Drive,
+    drive: Box<Drive>,
     version: Version,
 }
 
@@ -56,7 +56,7 @@ enum Asked {
 struct Lost(RequestError);
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, gid: Gid, mailbox: mpsc::Receiver<Mail>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, gid: Gid, mailbox: mpsc::Receiver<Box<Mail>>) -> Self {
         Self {
             shared,
             gid,
@@ -165,10 +165,10 @@ impl Driver {
         let Some(held) = &self.held else {
             return Ok(None);
         };
-        let step = next(&held.drive, self.shared.clock.now());
-        if let Some(progress) = &step.commit_first {
-            let driving = storage::stays_in_flight(&held.drive, &step, progress);
-            self.commit(progress.clone(), driving).await?;
+        let mut step = next(&held.drive, self.shared.clock.now());
+        if let Some(progress) = step.commit_first.take() {
+            let driving = storage::stays_in_flight(&held.drive, &step, &progress);
+            self.commit(progress, driving).await?;
         }
         self.send_replies();
         Ok(Some(step))
@@ -205,7 +205,7 @@ impl Driver {
     }
 
     /// Waits a moment for more mail, then closes the mailbox. `None`: closed, nothing came.
-    async fn rest(&mut self) -> Option<Mail> {
+    async fn rest(&mut self) -> Option<Box<Mail>> {
         let prepared = self.held.as_ref().is_some_and(|h| h.drive.txn().progress.status == Status::Prepared);
         let crowded = self.shared.registry.active() > self.shared.config.active_max / 2;
         if prepared && !crowded && !self.shared.stopping.is_cancelled() {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use escrow_txn::{Abort, Begin, Gid, Operator, Registration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -23,26 +23,58 @@ pub(crate) struct Mail {
 }
 
 /// Where an answer goes; `None`: nobody waits for one.
-pub(crate) type Reply = Option<oneshot::Sender<Result<Answer, RequestError>>>;
+pub(crate) type Reply = Option<ReplyTo>;
 
-/// Where the result goes that somebody waits for.
-pub(crate) type ResultSender = oneshot::Sender<Result<Receipt, RequestError>>;
-
-/// The request is carried out, durably.
+/// Somebody who waits for an answer.
 #[derive(Debug)]
-pub(crate) enum Answer {
-    /// That is all.
-    Accepted,
-    /// The result comes later.
-    ResultFollows(oneshot::Receiver<Result<Receipt, RequestError>>),
+pub(crate) struct ReplyTo {
+    answer: oneshot::Sender<Result<Receipt, RequestError>>,
+    is_durable: Arc<AtomicBool>,
 }
 
+/// The answer to come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    answer: oneshot::Receiver<Result<Receipt, RequestError>>,
+    is_durable: Arc<AtomicBool>,
+}
+
+impl ReplyTo {
+    pub(crate) fn new() -> (Self, Answer) {
+        let ((sender, answer), is_durable) = (oneshot::channel(), Arc::<AtomicBool>::default());
+        (Self { answer: sender, is_durable: Arc::clone(&is_durable) }, Answer { answer, is_durable })
+    }
+
+    /// What was asked is durable; its result follows. Whoever waits is not woken for it.
+    pub(crate) fn is_durable(&self) {
+        self.is_durable.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn send(self, answer: Result<Receipt, RequestError>) {
+        // The caller may have gone; what was done stays done.
+        let _ = self.answer.send(answer);
+    }
+}
+
+impl Answer {
+    /// The answer; `None`: there will be none.
+    pub(crate) async fn received(&mut self) -> Option<Result<Receipt, RequestError>> {
+        (&mut self.answer).await.ok()
+    }
+
+    /// Whether what was asked is durable, so far.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.is_durable.load(Ordering::Relaxed)
+    }
+}
+
+#[expect(clippy::large_enum_variant, reason = "mail is boxed")]
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Prepare(Box<Begin>),
-    Submit(Box<Begin>),
+    Prepare(Begin),
+    Submit(Begin),
     Abort(Abort),
-    Register(Box<Registration>),
+    Register(Registration),
     RetryNow,
     OrderAbort(Operator),
     ForceStop(Operator),
@@ -59,7 +91,7 @@ pub(crate) enum Undelivered {
 
 #[derive(Debug)]
 pub(crate) struct Registry {
-    shards: Vec<Mutex<BTreeMap<Gid, mpsc::Sender<Mail>>>>,
+    shards: Vec<Mutex<BTreeMap<Gid, mpsc::Sender<Box<Mail>>>>>,
     active: AtomicUsize,
 }
 
@@ -78,10 +110,11 @@ impl Registry {
     pub(crate) fn deliver(
         &self,
         gid: &Gid,
-        mut mail: Mail,
+        mail: Mail,
         max: usize,
-        start: impl FnOnce(mpsc::Receiver<Mail>),
+        start: impl FnOnce(mpsc::Receiver<Box<Mail>>),
     ) -> Result<(), Undelivered> {
+        let mut mail = Box::new(mail);
         let mut shard = self.shard(gid);
         if let Some(mailbox) = shard.get(gid) {
             mail = match mailbox.try_send(mail) {
@@ -106,7 +139,7 @@ impl Registry {
     }
 
     /// Closes the mailbox if nothing is in it. Otherwise its driver has to go on.
-    pub(crate) fn close_if_empty(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Mail>) -> Result<(), Mail> {
+    pub(crate) fn close_if_empty(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Box<Mail>>) -> Result<(), Box<Mail>> {
         let mut shard = self.shard(gid);
         if let Ok(mail) = mailbox.try_recv() {
             return Err(mail);
@@ -117,20 +150,20 @@ impl Registry {
     }
 
     /// Closes the mailbox whatever is in it; what was in it comes back.
-    pub(crate) fn close(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Mail>) -> Vec<Mail> {
+    pub(crate) fn close(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Box<Mail>>) -> Vec<Box<Mail>> {
         let mut shard = self.shard(gid);
         mailbox.close();
         self.forget(&mut shard, gid);
         std::iter::from_fn(|| mailbox.try_recv().ok()).collect()
     }
 
-    fn forget(&self, shard: &mut BTreeMap<Gid, mpsc::Sender<Mail>>, gid: &Gid) {
+    fn forget(&self, shard: &mut BTreeMap<Gid, mpsc::Sender<Box<Mail>>>, gid: &Gid) {
         if shard.remove(gid).is_some() {
             self.active.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn shard(&self, gid: &Gid) -> MutexGuard<'_, BTreeMap<Gid, mpsc::Sender<Mail>>> {
+    fn shard(&self, gid: &Gid) -> MutexGuard<'_, BTreeMap<Gid, mpsc::Sender<Box<Mail>>>> {
         let mut hasher = DefaultHasher::new();
         gid.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);

@@ -1,16 +1,11 @@
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use hyper_util::rt::TokioIo;
+use http::uri::Authority;
 use tokio::net::TcpStream;
-use tower::Service;
 
 use crate::{Denied, EgressPolicy, Resolve};
 
@@ -37,9 +32,6 @@ impl fmt::Debug for Connector {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL names no host.
-    #[error("the URL names no host")]
-    NoHost,
     /// The name has no address, or the resolver did not answer.
     #[error("the host cannot be resolved")]
     Resolve(#[source] io::Error),
@@ -60,9 +52,18 @@ impl Connector {
         Self { resolver, policy: Arc::new(policy) }
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<TcpStream, ConnectError> {
-        let host = uri.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(80);
+    /// A connection to this host.
+    ///
+    /// # Errors
+    /// [`ConnectError`], at latest after 2 s.
+    pub async fn connect(&self, authority: &Authority) -> Result<TcpStream, ConnectError> {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.resolve_and_dial(authority)).await;
+        connected.unwrap_or(Err(ConnectError::Timeout))
+    }
+
+    async fn resolve_and_dial(&self, authority: &Authority) -> Result<TcpStream, ConnectError> {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let port = authority.port_u16().unwrap_or(80);
         let addresses = self.resolver.resolve(host, port).await.map_err(ConnectError::Resolve)?;
         // One address that swallows what it is sent must not use up the time of the others.
         let share = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).clamp(1, ADDRESSES_TRIED);
@@ -82,25 +83,5 @@ impl Connector {
         let stream = TcpStream::connect(address).await.map_err(ConnectError::Dial)?;
         stream.set_nodelay(true).map_err(ConnectError::Dial)?;
         Ok(stream)
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, connector.connect(&uri)).await {
-                Ok(result) => result.map(TokioIo::new),
-                Err(_) => Err(ConnectError::Timeout),
-            }
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! Calls that leave: the engine's [`BranchCaller`](escrow_engine::BranchCaller) over HTTP.
 //!
 //! ```text
-//!  BranchCall ──request──▶ http::Request ──client──▶ Connector: resolve, check, dial ──▶ participant
+//!  BranchCall ──request──▶ http::Request ──pool──▶ Connector: resolve, check, dial ──▶ participant
 //!  BranchReply ◀──outcome── status and at most 64 KiB of body ◀───────────────────────────────┘
 //! ```
 //!
@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod caller;
+mod pool;
 mod request;
 mod target;
 
@@ -22,6 +23,9 @@ mod outcome;
 mod connector;
 mod egress;
 mod resolve;
+
+/// Bytes of a reply's header.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 pub use caller::HttpCaller;
 pub use connector::{ConnectError, Connector};

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use escrow_engine::BranchCall;
 use escrow_txn::{BranchOp, Pattern, limits};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Uri};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
@@ -15,49 +16,63 @@ use crate::target::{BadTarget, Target};
 /// What form encoding leaves as it is.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Builds the request of one call.
-pub(crate) fn build(call: &BranchCall) -> Result<Request<Full<Bytes>>, BadTarget> {
+/// Builds the request of one call, and says which host it goes to.
+pub(crate) fn build(call: &BranchCall) -> Result<(Authority, Request<Full<Bytes>>), BadTarget> {
     let target = Target::parse(&call.url)?;
-    let uri: Uri = uri_text(&target, call).try_into().map_err(|_| BadTarget::Malformed)?;
-    let mut request = Request::new(Full::new(call.payload.clone()));
-    *request.method_mut() = method(call);
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers(&target, &call.headers);
-    if call.payload.is_empty() && request.method() == Method::POST {
+    let method = method(call);
+    let (host, mut request) = request(&target, path_and_query(&target, call), &call.headers, call.payload.clone())?;
+    if call.payload.is_empty() && method == Method::POST {
         // Some servers answer 411 to a POST that does not say its length.
         request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    Ok(request)
+    *request.method_mut() = method;
+    Ok((host, request))
 }
 
 /// Builds a request that has nothing to do with a branch: the URL as it stands, and a JSON text.
-pub(crate) fn post_json(url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, BadTarget> {
+pub(crate) fn post_json(url: &str, body: Bytes) -> Result<(Authority, Request<Full<Bytes>>), BadTarget> {
     let target = Target::parse(url)?;
-    let path = if target.path.is_empty() { "/" } else { target.path };
     let query = target.query.map(|query| format!("?{query}")).unwrap_or_default();
-    let uri = format!("http://{}{path}{query}", target.authority);
+    request(&target, format!("{}{query}", path(&target)), &[], body)
+}
+
+/// A POST to the target's host.
+fn request(
+    target: &Target<'_>,
+    path_and_query: String,
+    headers: &[(String, String)],
+    body: Bytes,
+) -> Result<(Authority, Request<Full<Bytes>>), BadTarget> {
+    let host: Authority = target.authority.parse().map_err(|_| BadTarget::Malformed)?;
+    let path_and_query = PathAndQuery::try_from(path_and_query).map_err(|_| BadTarget::Malformed)?;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri.try_into().map_err(|_| BadTarget::Malformed)?;
-    *request.headers_mut() = headers(&target, &[]);
-    Ok(request)
+    *request.uri_mut() = path_and_query.into();
+    *request.headers_mut() = self::headers(target, &host, headers);
+    Ok((host, request))
 }
 
 fn method(call: &BranchCall) -> Method {
     if call.payload.is_empty() && call.pattern != Pattern::Xa { Method::GET } else { Method::POST }
 }
 
+fn path<'a>(target: &Target<'a>) -> &'a str {
+    if target.path.is_empty() { "/" } else { target.path }
+}
+
 /// The URL's own query comes first, byte for byte; a parameter that it already has stays beside the new one.
-fn uri_text(target: &Target<'_>, call: &BranchCall) -> String {
-    let path = if target.path.is_empty() { "/" } else { target.path };
-    let mut text = format!("http://{}{path}?", target.authority);
+fn path_and_query(target: &Target<'_>, call: &BranchCall) -> String {
+    // A check-back asks the initiator, whose number is 00.
+    let branch = call.branch.as_ref().map_or("00", |branch| branch.as_str());
+    let mut text = String::with_capacity(call.url.len() + branch.len() + call.gid.as_str().len() + 64);
+    text.push_str(path(target));
+    text.push('?');
     if let Some(query) = target.query.filter(|query| !query.is_empty()) {
         text.push_str(query);
         text.push('&');
     }
-    // A check-back asks the initiator, whose number is 00.
     text.push_str("branch_id=");
-    push_form(&mut text, call.branch.as_ref().map_or("00", |branch| branch.as_str()));
+    push_form(&mut text, branch);
     text.push_str("&gid=");
     push_form(&mut text, call.gid.as_str());
     text.push_str("&op=");
@@ -68,6 +83,10 @@ fn uri_text(target: &Target<'_>, call: &BranchCall) -> String {
 }
 
 fn push_form(text: &mut String, value: &str) {
+    // Most ids need no encoding.
+    if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')) {
+        return text.push_str(value);
+    }
     for (index, word) in value.split(' ').enumerate() {
         if index > 0 {
             text.push('+');
@@ -100,8 +119,11 @@ fn pattern_name(pattern: Pattern) -> &'static str {
 
 /// The headers of a call: ours, then the transaction's, which may replace ours. Illegal and reserved ones are left out,
 /// because a call that cannot be made would stop the transaction for good.
-fn headers(target: &Target<'_>, own: &[(String, String)]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4 + own.len());
+fn headers(target: &Target<'_>, host: &Authority, own: &[(String, String)]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(5 + own.len());
+    let name = if host.port_u16() == Some(80) { host.host() } else { host.as_str() };
+    // A host has no characters that a header must not have.
+    headers.extend(HeaderValue::try_from(name).ok().map(|name| (header::HOST, name)));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("escrow/", env!("CARGO_PKG_VERSION"))));
@@ -149,7 +171,7 @@ mod tests {
     }
 
     fn path_and_query(call: &BranchCall) -> String {
-        build(call).unwrap().uri().path_and_query().unwrap().to_string()
+        build(call).unwrap().1.uri().path_and_query().unwrap().to_string()
     }
 
     #[test]
@@ -200,14 +222,14 @@ mod tests {
             ..call("http://rm/q")
         };
         assert_eq!(path_and_query(&check_back), "/q?branch_id=00&gid=g1&op=msg&trans_type=msg");
-        assert_eq!(build(&check_back).unwrap().method(), Method::GET);
+        assert_eq!(build(&check_back).unwrap().1.method(), Method::GET);
     }
 
     #[test]
     fn a_call_without_body_is_a_get_unless_it_is_xa() {
         let with = |pattern, payload: &'static str| {
             let call = BranchCall { pattern, payload: Bytes::from_static(payload.as_bytes()), ..call("http://rm/a") };
-            build(&call).unwrap().method().clone()
+            build(&call).unwrap().1.method().clone()
         };
         assert_eq!(with(Pattern::Saga, ""), Method::GET);
         assert_eq!(with(Pattern::Saga, "null"), Method::POST);
@@ -230,7 +252,7 @@ mod tests {
             ("", "v"),
         ];
         let headers = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let request = build(&BranchCall { headers, ..call("http://rm/a") }).unwrap();
+        let (_, request) = build(&BranchCall { headers, ..call("http://rm/a") }).unwrap();
         let mut found: Vec<_> =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         found.sort_unstable();
@@ -240,6 +262,7 @@ mod tests {
                 ("accept", "application/json"),
                 ("authorization", "Bearer x"),
                 ("content-type", "text/plain"),
+                ("host", "rm"),
                 ("user-agent", concat!("escrow/", env!("CARGO_PKG_VERSION"))),
                 ("x-tenant", "t1"),
             ]
@@ -248,16 +271,25 @@ mod tests {
 
     #[test]
     fn credentials_of_the_url_become_basic_authentication_and_leave_the_url() {
-        let request = build(&call("http://me:p%40ss@rm/a")).unwrap();
+        let (host, request) = build(&call("http://me:p%40ss@rm/a")).unwrap();
         assert_eq!(request.headers()[header::AUTHORIZATION], "Basic bWU6cEBzcw==");
-        assert_eq!(request.uri().authority().unwrap(), "rm");
+        assert_eq!(host, "rm");
+        assert_eq!(request.headers()[header::HOST], "rm");
+    }
+
+    #[test]
+    fn the_host_is_named_with_its_port_unless_that_is_the_usual_one() {
+        for (url, host) in [("http://Rm:80/a", "Rm"), ("http://rm:81", "rm:81"), ("http://[::1]:8080/", "[::1]:8080")] {
+            assert_eq!(build(&call(url)).unwrap().1.headers()[header::HOST], host, "{url}");
+        }
     }
 
     #[test]
     fn what_is_no_branch_is_called_at_its_url_and_nothing_else() {
         for (url, expected) in [("http://me:pw@hook", "/"), ("http://hook/a?b=c#d", "/a?b=c"), ("http://hook?x", "/?x")]
         {
-            let request = post_json(url, Bytes::from_static(b"{}")).unwrap();
+            let (host, request) = post_json(url, Bytes::from_static(b"{}")).unwrap();
+            assert_eq!(host, "hook");
             assert_eq!((request.method(), request.uri().path_and_query().unwrap().as_str()), (&Method::POST, expected));
             assert_eq!(request.headers()[header::CONTENT_TYPE], "application/json");
             assert_eq!(request.headers().contains_key(header::AUTHORIZATION), url.contains('@'));

@@ -18,7 +18,7 @@ pub struct Drive {
     pub(crate) txn: Txn,
     pub(crate) defaults: Defaults,
     /// What the store holds; `None`: nothing yet.
-    pub(crate) durable: Option<Progress>,
+    pub(crate) durable: Option<Box<Progress>>,
     /// Branches that the store does not hold yet.
     added: Vec<Branch>,
     /// Attempts that the store does not hold yet.
@@ -85,7 +85,7 @@ impl Drive {
     /// A stored transaction. Everything in its stored reach counts as started: an earlier drive may have called it.
     pub fn load(txn: Txn, defaults: Defaults) -> Self {
         Self {
-            durable: Some(txn.progress.clone()),
+            durable: Some(Box::new(txn.progress.clone())),
             started: txn.progress.reach.clone(),
             txn,
             defaults,
@@ -103,7 +103,7 @@ impl Drive {
 
     /// The progress that the store holds; `None` for a new transaction.
     pub fn durable(&self) -> Option<&Progress> {
-        self.durable.as_ref()
+        self.durable.as_deref()
     }
 
     /// Branches registered since the last [`Drive::stored`].
@@ -135,12 +135,12 @@ impl Drive {
     }
 
     /// Notes that `progress`, with all added branches and attempts, is durable.
-    pub fn stored(&mut self, progress: Progress) {
+    pub fn stored(&mut self, progress: Box<Progress>) {
         self.txn.history.append(&mut self.attempts);
         let surplus = self.txn.history.len().saturating_sub(limits::ATTEMPTS_MAX);
         self.txn.history.drain(..surplus);
         self.added.clear();
-        self.txn.progress = progress.clone();
+        self.txn.progress.clone_from(&progress);
         self.durable = Some(progress);
         self.unsaved_since = None;
     }

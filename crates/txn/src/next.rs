@@ -11,7 +11,7 @@ const RIDE_ALONG_MAX: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// What has to be durable before any of `calls` leaves and before anybody is told; `None`: nothing.
-    pub commit_first: Option<Progress>,
+    pub commit_first: Option<Box<Progress>>,
     /// The calls to make now.
     pub calls: Vec<CallId>,
     /// When to apply [`Event::Wake`](crate::Event::Wake) if nothing happens before; a time that has passed means at once.
@@ -26,7 +26,7 @@ pub fn next(drive: &Drive, now: Timestamp) -> Step {
     let progress = &drive.txn.progress;
     if progress.status.is_final() {
         let stored = drive.durable.as_ref().is_some_and(|d| d.status == progress.status);
-        let commit_first = (!stored).then(|| Progress { next_run_at: None, ..progress.clone() });
+        let commit_first = (!stored).then(|| Box::new(Progress { next_run_at: None, ..progress.clone() }));
         return Step { commit_first, calls: Vec::new(), wake_at: None, settled: true };
     }
     let plan = plan(drive, now);
@@ -74,7 +74,7 @@ fn open_calls(drive: &Drive) -> Vec<CallId> {
     }
 }
 
-fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Progress> {
+fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Box<Progress>> {
     let progress = &drive.txn.progress;
     // What has a deadline that has passed does not wait: it turns back at once.
     let waits = plan.idle && plan.wake_at.is_none_or(|at| at > now);
@@ -99,7 +99,7 @@ fn commit_first(drive: &Drive, plan: &Plan, now: Timestamp) -> Option<Progress> 
                 || (!plan.idle && drive.unsaved_since.is_some_and(|since| since.plus(RIDE_ALONG_MAX) <= now))
         }
     };
-    needed.then(|| Progress { next_run_at, reach, ..progress.clone() })
+    needed.then(|| Box::new(Progress { next_run_at, reach, ..progress.clone() }))
 }
 
 fn outside_durable_reach(drive: &Drive, call: CallId) -> bool {

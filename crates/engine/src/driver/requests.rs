@@ -8,12 +8,12 @@ use escrow_txn::{
     Amendment, Begin, Branch, Definition, Drive, Event, InvalidDefinition, Operator, Pattern, Progress, Registration,
     RepeatRefused, Request, Txn, apply, check_repeat,
 };
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::fan_out::{fanned_out, names_topics};
 use super::{Asked, Driver, Held, Lost};
 use crate::coordinator::overloaded;
-use crate::registry::{Answer, Ask, Mail, Reply};
+use crate::registry::{Ask, Mail, Reply, ReplyTo};
 use crate::{Receipt, RequestError};
 
 /// How long due work is put off for which there is no memory.
@@ -21,18 +21,18 @@ const NO_ROOM_FOR: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// Takes in one piece of mail. Its answer leaves once what it says is durable.
-    pub(super) async fn accept(&mut self, mail: Mail) -> Result<(), Lost> {
-        let Mail { ask, reply } = mail;
+    pub(super) async fn accept(&mut self, mail: Box<Mail>) -> Result<(), Lost> {
+        let Mail { ask, reply } = *mail;
         let asked = match &ask {
             Ask::Submit(begin) if begin.options.wait_result => Asked::Result,
             _ => Asked::Receipt,
         };
         let handled = match ask {
             Ask::Due(claim) => self.take_over(claim).await.map(|()| asked),
-            Ask::Prepare(begin) => self.begin(*begin, Request::Prepare).await.map(|()| asked),
-            Ask::Submit(begin) => self.begin(*begin, Request::Submit).await.map(|()| asked),
+            Ask::Prepare(begin) => self.begin(begin, Request::Prepare).await.map(|()| asked),
+            Ask::Submit(begin) => self.begin(begin, Request::Submit).await.map(|()| asked),
             Ask::Abort(abort) => self.abort(abort).await,
-            Ask::Register(registration) => self.register(*registration).await.map(|()| asked),
+            Ask::Register(registration) => self.register(registration).await.map(|()| asked),
             Ask::RetryNow => self.event(None, Event::RetryNow).await.map(|()| asked),
             Ask::OrderAbort(operator) => self.order(operator, Event::OrderAbort).await.map(|()| asked),
             Ask::ForceStop(operator) => self.order(operator, Event::ForceStop).await.map(|()| asked),
@@ -70,7 +70,7 @@ impl Driver {
         }
         self.room = None;
         self.make_room(txn.value.def.bytes())?;
-        let drive = Drive::load(txn.value, self.shared.config.defaults);
+        let drive = Box::new(Drive::load(txn.value, self.shared.config.defaults));
         self.held = Some(Held { drive, version: txn.version });
         Ok(())
     }
@@ -173,11 +173,9 @@ impl Driver {
     pub(super) fn send_replies(&mut self) {
         for (reply, asked) in std::mem::take(&mut self.replies) {
             match asked {
-                Asked::Receipt => respond(reply, Ok(Answer::Accepted)),
+                Asked::Receipt => respond(reply, Ok(Receipt::Accepted)),
                 Asked::Result => {
-                    let (waiter, result) = oneshot::channel();
-                    respond(reply, Ok(Answer::ResultFollows(result)));
-                    self.waiters.push(waiter);
+                    self.waiters.extend(reply.inspect(ReplyTo::is_durable));
                 }
             }
         }
@@ -191,8 +189,7 @@ impl Driver {
             let (status, reason) = (*status, reason.clone());
             let receipt =
                 if status.is_final() { Receipt::Ended { status, reason } } else { Receipt::Waiting { status, reason } };
-            // The caller may have gone; what was done stays done.
-            let _ = waiter.send(Ok(receipt));
+            waiter.send(Ok(receipt));
         }
     }
 }
@@ -210,9 +207,8 @@ impl From<Lost> for Failed {
     }
 }
 
-pub(super) fn respond(reply: Reply, answer: Result<Answer, RequestError>) {
+pub(super) fn respond(reply: Reply, answer: Result<Receipt, RequestError>) {
     if let Some(reply) = reply {
-        // The caller may have gone; what was done stays done.
-        let _ = reply.send(answer);
+        reply.send(answer);
     }
 }

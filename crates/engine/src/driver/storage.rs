@@ -16,23 +16,25 @@ const RETAKE_AFTER: Duration = Duration::from_secs(1);
 impl Driver {
     /// Holds the stored transaction, if it is not held yet. Whether there is one.
     pub(super) async fn load(&mut self) -> Result<bool, Failed> {
-        if self.held.is_none() {
-            match self.shared.store.load(&self.gid).await {
-                Ok(Some(txn)) => self.hold(txn).await?,
-                Ok(None) => return Ok(false),
-                Err(error) => return Err(Failed::Lost(self.store_failed(error))),
-            }
+        // Boxed: it happens once per driver, and would be room in all that a driver ever waits for.
+        if self.held.is_some() { Ok(true) } else { Box::pin(self.load_stored()).await }
+    }
+
+    async fn load_stored(&mut self) -> Result<bool, Failed> {
+        match self.shared.store.load(&self.gid).await {
+            Ok(Some(txn)) => self.hold(txn).await.map(|()| true),
+            Ok(None) => Ok(false),
+            Err(error) => Err(Failed::Lost(self.store_failed(error))),
         }
-        Ok(true)
     }
 
     /// Creates the transaction, or holds the one that has its gid. Whether it was created.
     pub(super) async fn create(&mut self, def: Definition, submitted: bool) -> Result<bool, Failed> {
         self.make_room(def.bytes())?;
         let shared = &self.shared;
-        let mut drive = Drive::begin(def, submitted, shared.config.defaults);
+        let mut drive = Box::new(Drive::begin(def, submitted, shared.config.defaults));
         let mut step = next(&drive, drive.txn().def.created_at);
-        let progress = step.commit_first.take().unwrap_or_else(|| drive.txn().progress.clone());
+        let progress = step.commit_first.take().unwrap_or_else(|| Box::new(drive.txn().progress.clone()));
         let driving = stays_in_flight(&drive, &step, &progress);
         let head = Head::of(&progress, shared.config.owner, driving);
         let new = NewTxn::encode(&drive.txn().def, &progress, head, shared.write_id());
@@ -45,7 +47,7 @@ impl Driver {
                 Ok(true)
             }
             Ok(Created::Exists(txn)) => {
-                self.hold(*txn).await?;
+                Box::pin(self.hold(*txn)).await?;
                 Ok(false)
             }
             Err(StoreError::Busy) => Err(Failed::Refused(RequestError::Overloaded { retry_after: RETAKE_AFTER })),
@@ -53,7 +55,7 @@ impl Driver {
         }
     }
 
-    pub(super) async fn commit(&mut self, progress: Progress, driving: bool) -> Result<(), Lost> {
+    pub(super) async fn commit(&mut self, progress: Box<Progress>, driving: bool) -> Result<(), Lost> {
         let Some(Held { drive, version: expected }) = &self.held else { return Ok(()) };
         let change = Change {
             gid: self.gid.clone(),
@@ -111,7 +113,7 @@ impl Driver {
             return Ok(());
         }
         let progress = Progress { next_run_at: None, ..progress.clone() };
-        self.commit(progress, true).await
+        self.commit(Box::new(progress), true).await
     }
 
     fn write_failed(&self, error: StoreError) -> Lost {
@@ -138,7 +140,7 @@ impl Driver {
             respond(reply, Err(error.clone()));
         }
         for waiter in std::mem::take(&mut self.waiters) {
-            let _ = waiter.send(Err(error.clone()));
+            waiter.send(Err(error.clone()));
         }
         let is_unreadable =
             matches!(&error, RequestError::Store { source, .. } if matches!(**source, StoreError::Corrupt { .. }));

@@ -124,18 +124,32 @@ impl<S> Deadlined<S> {
 #[derive(Debug, Default)]
 struct Deadline {
     armed_for: Option<u64>,
+    /// Of what it is armed for.
+    until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
     /// Ready when `limit` has passed since this was first asked about `entry`.
     fn poll(&mut self, cx: &mut Context<'_>, entry: u64, limit: Duration) -> Poll<io::Error> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if self.armed_for != Some(entry) {
             self.armed_for = Some(entry);
-            sleep.as_mut().reset(Instant::now() + limit);
+            self.until = None;
         }
-        sleep.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+        let until = *self.until.get_or_insert_with(|| Instant::now() + limit);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        // A timer that is too early is left as it is, and set anew when it goes off: most deadlines are over long before,
+        // and to set a timer takes longer than to look at it.
+        if sleep.deadline() > until {
+            sleep.as_mut().reset(until);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= until {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            sleep.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 }
 

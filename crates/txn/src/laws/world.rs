@@ -117,7 +117,7 @@ impl World {
         Ok(done)
     }
 
-    fn store(&mut self, progress: Progress) -> Result<(), Broken> {
+    fn store(&mut self, progress: Box<Progress>) -> Result<(), Broken> {
         let before = self.stored.as_ref().map(|txn| txn.progress.status);
         let count = self.stored.as_ref().map(|txn| txn.def.branches.len() + self.drive.added().len());
         law!(count.is_none_or(|count| count == self.def().branches.len()), "a registered branch is not stored");
@@ -125,7 +125,7 @@ impl World {
         law!(!before.is_some_and(Status::is_final), "a final record is written again");
         law!(progress.next_run_at.is_none_or(|at| at > self.now), "a wait is stored that is over");
         self.drive.stored(progress.clone());
-        law!(self.drive.txn.progress == progress, "what is stored is not what is driven");
+        law!(self.drive.txn.progress == *progress, "what is stored is not what is driven");
         // The history only grows the states; its bounds have tests of their own.
         self.drive.txn.history.clear();
         self.stored = Some(self.drive.txn.clone());
