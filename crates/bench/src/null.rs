@@ -37,7 +37,10 @@ pub(crate) async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
     serve_on(listener).await
 }
 
-/// Serves the connections of a listener.
+/// Serves the connections of this listener until the future is dropped.
+///
+/// # Errors
+/// As axum reports them; so far it reports none.
 pub(crate) async fn serve_on(listener: TcpListener) -> anyhow::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
