@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -47,8 +46,6 @@ pub(crate) struct Call<'a> {
 pub(crate) enum Reply {
     /// 200.
     Done,
-    /// 409.
-    Refused,
     /// 425.
     InProgress,
     /// 500: whoever asked knows nothing, and has to ask again.
@@ -60,7 +57,6 @@ type Handler = dyn Fn(&Call<'_>) -> Reply + Send + Sync;
 /// Who waits for which calls.
 struct Registry {
     handler: Box<Handler>,
-    calls: AtomicU64,
     waiting: Mutex<HashMap<String, Waiting>>,
 }
 
@@ -91,8 +87,7 @@ impl Participants {
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        let registry =
-            Arc::new(Registry { handler: Box::new(handler), calls: AtomicU64::new(0), waiting: Mutex::default() });
+        let registry = Arc::new(Registry { handler: Box::new(handler), waiting: Mutex::default() });
         let mut serving = JoinSet::new();
         serving.spawn(accept(listener, Arc::clone(&registry)));
         Ok(Self { address, registry, _serving: Arc::new(serving) })
@@ -100,11 +95,6 @@ impl Participants {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// How many calls have come so far, whatever they were answered.
-    pub(crate) fn calls(&self) -> u64 {
-        self.registry.calls.load(Relaxed)
     }
 
     /// Completes when that many calls of this transaction have been answered *done* from now on; a repeated call counts again.
@@ -132,7 +122,6 @@ impl Registry {
     }
 
     fn answer(&self, call: &Call<'_>) -> Reply {
-        self.calls.fetch_add(1, Relaxed);
         let reply = (self.handler)(call);
         if reply == Reply::Done {
             self.count_down(call.gid);
@@ -156,7 +145,7 @@ impl Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("calls", &self.calls).finish_non_exhaustive()
+        f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
 
@@ -194,7 +183,6 @@ impl Reply {
         }
         match self {
             Self::Done => message!("200 OK", "SUCCESS"),
-            Self::Refused => message!("409 Conflict", "FAILURE"),
             Self::InProgress => message!("425 Too Early", "ONGOING"),
             Self::Broken => message!("500 Internal Server Error", "UNKNOWN"),
         }
@@ -226,7 +214,23 @@ async fn serve(stream: TcpStream, registry: Arc<Registry>) -> io::Result<()> {
 }
 
 #[cfg(test)]
+impl Participants {
+    /// As [`Participants::start`], and counts the calls.
+    pub(crate) async fn counting() -> (Self, Arc<std::sync::atomic::AtomicU64>) {
+        let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counter = Arc::clone(&calls);
+        let handler = move |_: &Call<'_>| {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Reply::Done
+        };
+        (Self::answering(handler).await.unwrap(), calls)
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     async fn call(participants: &Participants, target: &str) -> (u16, String) {
@@ -245,7 +249,6 @@ mod tests {
         call(&participants, "/a2?op=action&gid=g-1").await;
         one.try_recv().unwrap();
         assert!(other.try_recv().is_err());
-        assert_eq!(participants.calls(), 2);
     }
 
     #[tokio::test]
@@ -260,17 +263,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_sees_each_call_and_only_done_counts() {
-        let replies = [Reply::Broken, Reply::InProgress, Reply::Refused, Reply::Done];
-        let next = AtomicU64::new(0);
+        let replies = [Reply::Broken, Reply::InProgress, Reply::Done];
+        let next = AtomicUsize::new(0);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
         let handler = move |call: &Call<'_>| {
             log.lock().unwrap().push([call.path, call.gid, call.branch, call.op].map(str::to_owned));
-            replies[next.fetch_add(1, Relaxed) as usize]
+            replies[next.fetch_add(1, Relaxed)]
         };
         let participants = Participants::answering(handler).await.unwrap();
         let mut done = participants.expect("g", 1);
-        for status in [500, 425, 409] {
+        for status in [500, 425] {
             assert_eq!(call(&participants, "/a?gid=g&trans_type=saga&branch_id=01&op=action").await.0, status);
             assert!(done.try_recv().is_err());
         }

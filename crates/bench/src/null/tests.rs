@@ -62,16 +62,16 @@ async fn what_was_submitted_is_forgotten() {
     let submit = r#"{"gid":"g-1","trans_type":"tcc"}"#;
     let (status, text) = stage.post("/api/dtmsvr/submit", submit).await;
     assert_eq!((status, text.as_str()), (500, "no transaction with this gid"));
-    assert_eq!(stage.participants.calls(), 2);
+    assert_eq!(stage.calls.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn a_call_that_is_not_done_is_no_success() {
-    let mut stage = Stage::set(Reply::Refused).await;
+    let mut stage = Stage::set(Reply::Broken).await;
     let request = &Workload::Saga.requests(Dialect::Dtm, "g-1", stage.participants.address())[0];
     let (status, text) = stage.post(request.path, &request.body).await;
-    assert_eq!((status, text.as_str()), (500, "a call was answered 409 Conflict"));
-    assert_eq!(stage.participants.calls(), 1, "what comes after it is not called");
+    assert_eq!((status, text.as_str()), (500, "a call was answered 500 Internal Server Error"));
+    assert_eq!(stage.calls.lock().unwrap().len(), 1, "what comes after it is not called");
 }
 
 #[tokio::test]
