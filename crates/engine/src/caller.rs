@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ pub trait BranchCaller: Send + Sync {
     async fn call(&self, call: BranchCall) -> BranchReply;
 
     /// The lane that calls to this URL take: as a rule the host it names. Targets that share a lane share its cap.
-    fn lane(&self, url: &str) -> String;
+    fn lane<'a>(&self, url: &'a str) -> Cow<'a, str>;
 }
 
 /// One call to a participant.

@@ -30,13 +30,14 @@ pub(crate) struct Caps {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
-    lanes: BTreeMap<String, Lane>,
+    lanes: BTreeMap<Arc<str>, Lane>,
     /// Lanes with somebody waiting, in the order of their turns.
-    turns: VecDeque<String>,
+    turns: VecDeque<Arc<str>>,
 }
 
 #[derive(Debug)]
 struct Lane {
+    name: Arc<str>,
     running: usize,
     waiting: VecDeque<oneshot::Sender<Permit>>,
     /// The time between two turns, lately, while somebody waited.
@@ -55,7 +56,7 @@ pub(crate) struct LaneFull;
 #[derive(Debug)]
 pub(crate) struct Permit {
     lanes: Arc<Lanes>,
-    lane: String,
+    lane: Arc<str>,
 }
 
 impl Lanes {
@@ -67,22 +68,22 @@ impl Lanes {
     ///
     /// # Errors
     /// [`LaneFull`] if as many are waiting already as may.
-    pub(crate) async fn acquire(self: &Arc<Self>, lane: String) -> Result<Permit, LaneFull> {
+    pub(crate) async fn acquire(self: &Arc<Self>, lane: &str) -> Result<Permit, LaneFull> {
         let turn = {
             let mut state = self.lock();
             let State { running, lanes, turns } = &mut *state;
-            let entry = lanes.entry(lane.clone()).or_insert_with(Lane::new);
+            let entry = lanes.entry(lane.into()).or_insert_with_key(|name| Lane::new(Arc::clone(name)));
             if *running < self.caps.total && entry.running < self.caps.per_lane && entry.waiting.is_empty() {
                 *running += 1;
                 entry.running += 1;
-                return Ok(Permit { lanes: Arc::clone(self), lane });
+                return Ok(Permit { lanes: Arc::clone(self), lane: Arc::clone(&entry.name) });
             }
             if entry.waiting.len() >= self.caps.queue {
                 return Err(LaneFull);
             }
             if entry.waiting.is_empty() {
                 entry.moved_at = Instant::now();
-                turns.push_back(lane);
+                turns.push_back(Arc::clone(&entry.name));
             }
             let (grant, turn) = oneshot::channel();
             entry.waiting.push_back(grant);
@@ -144,7 +145,7 @@ impl Lanes {
                 entry.running += 1;
                 state.running += 1;
                 blocked = 0;
-                grants.push((grant, Permit { lanes: Arc::clone(self), lane: lane.clone() }));
+                grants.push((grant, Permit { lanes: Arc::clone(self), lane: Arc::clone(&lane) }));
             }
             if !entry.waiting.is_empty() {
                 state.turns.push_back(lane);
@@ -157,9 +158,9 @@ impl Lanes {
 }
 
 impl Lane {
-    fn new() -> Self {
+    fn new(name: Arc<str>) -> Self {
         let now = Instant::now();
-        Self { running: 0, waiting: VecDeque::new(), pace: PACE_ASSUMED, moved_at: now, promised: now }
+        Self { name, running: 0, waiting: VecDeque::new(), pace: PACE_ASSUMED, moved_at: now, promised: now }
     }
 
     /// Follows the pace. Without anybody who waits the calls come as they are made, which says nothing.
@@ -191,44 +192,44 @@ mod tests {
     #[tokio::test]
     async fn a_full_lane_leaves_the_others_free() {
         let lanes = lanes(10, 2, 10);
-        let held = (lanes.acquire("slow".into()).await, lanes.acquire("slow".into()).await);
-        assert!(lanes.acquire("slow".into()).now_or_never().is_none());
-        assert!(lanes.acquire("quick".into()).now_or_never().is_some());
+        let held = (lanes.acquire("slow").await, lanes.acquire("slow").await);
+        assert!(lanes.acquire("slow").now_or_never().is_none());
+        assert!(lanes.acquire("quick").now_or_never().is_some());
         drop(held);
-        assert!(lanes.acquire("slow".into()).now_or_never().is_some(), "the one that gave up its wait holds nothing");
+        assert!(lanes.acquire("slow").now_or_never().is_some(), "the one that gave up its wait holds nothing");
     }
 
     #[tokio::test]
     async fn the_total_is_shared_in_turns() {
         let lanes = lanes(1, 1, 10);
-        let first = lanes.acquire("a".into()).await.unwrap();
-        let mut waiting: Vec<_> = ["a", "a", "b"].map(|l| Box::pin(lanes.acquire(l.into()))).into();
+        let first = lanes.acquire("a").await.unwrap();
+        let mut waiting: Vec<_> = ["a", "a", "b"].map(|l| Box::pin(lanes.acquire(l))).into();
         assert!(waiting.iter_mut().all(|w| w.now_or_never().is_none()));
         drop(first);
         let second = (&mut waiting[0]).now_or_never().unwrap().unwrap();
-        assert_eq!(second.lane, "a");
+        assert_eq!(&*second.lane, "a");
         drop(second);
         let third = (&mut waiting[2]).now_or_never().unwrap().unwrap();
-        assert_eq!(third.lane, "b", "the other lane's turn comes before the second of the same lane");
+        assert_eq!(&*third.lane, "b", "the other lane's turn comes before the second of the same lane");
     }
 
     #[tokio::test]
     async fn a_queue_is_bounded() {
         let lanes = lanes(1, 1, 1);
-        let _held = lanes.acquire("a".into()).await.unwrap();
-        let mut waiting = Box::pin(lanes.acquire("a".into()));
+        let _held = lanes.acquire("a").await.unwrap();
+        let mut waiting = Box::pin(lanes.acquire("a"));
         assert!((&mut waiting).now_or_never().is_none());
-        assert_eq!(lanes.acquire("a".into()).now_or_never().unwrap().unwrap_err(), LaneFull);
+        assert_eq!(lanes.acquire("a").now_or_never().unwrap().unwrap_err(), LaneFull);
     }
 
     #[tokio::test]
     async fn any_number_that_gave_up_waiting_is_passed_over() {
         let lanes = lanes(1, 1, 1_000_000);
-        let held = lanes.acquire("a".into()).await.unwrap();
+        let held = lanes.acquire("a").await.unwrap();
         for _ in 0..10_000 {
-            assert!(lanes.acquire("a".into()).now_or_never().is_none());
+            assert!(lanes.acquire("a").now_or_never().is_none());
         }
-        let mut waiting = Box::pin(lanes.acquire("a".into()));
+        let mut waiting = Box::pin(lanes.acquire("a"));
         assert!((&mut waiting).now_or_never().is_none());
         drop(held);
         assert!((&mut waiting).now_or_never().unwrap().is_ok());
@@ -237,8 +238,8 @@ mod tests {
     #[tokio::test]
     async fn a_lane_whose_waiters_all_gave_up_is_forgotten() {
         let lanes = lanes(1, 1, 9);
-        let held = lanes.acquire("a".into()).await.unwrap();
-        assert!(lanes.acquire("a".into()).now_or_never().is_none());
+        let held = lanes.acquire("a").await.unwrap();
+        assert!(lanes.acquire("a").now_or_never().is_none());
         drop(held);
         assert!(lanes.lock().lanes.is_empty());
         assert_eq!(lanes.lock().running, 0);
@@ -247,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_lane_nobody_uses_is_forgotten() {
         let lanes = lanes(2, 1, 1);
-        drop(lanes.acquire("a".into()).await);
+        drop(lanes.acquire("a").await);
         assert!(lanes.lock().lanes.is_empty());
         assert_eq!(lanes.lock().running, 0);
     }

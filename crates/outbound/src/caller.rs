@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +80,9 @@ impl BranchCaller for HttpCaller {
         }
     }
 
-    fn lane(&self, url: &str) -> String {
+    fn lane<'a>(&self, url: &'a str) -> Cow<'a, str> {
         // What cannot be called is answered without a network, so all of it may share one lane.
-        Target::parse(url).map_or_else(|_| "none".to_owned(), |target| target.lane())
+        Target::parse(url).map_or("none".into(), |target| target.lane())
     }
 }
 

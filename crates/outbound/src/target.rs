@@ -1,5 +1,6 @@
 //! The URL of a branch, taken apart without re-encoding anything.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Where a branch is called. Borrows from the URL as it was sent.
@@ -69,10 +70,14 @@ impl<'a> Target<'a> {
         Ok(Self { credentials, authority, path, query })
     }
 
-    /// Scheme, host and port: what calls to the same process have in common.
-    pub(crate) fn lane(&self) -> String {
-        let authority = self.authority.to_ascii_lowercase();
-        if port_of(&authority).is_some() { format!("http://{authority}") } else { format!("http://{authority}:80") }
+    /// Host and port: what calls to the same process have in common.
+    pub(crate) fn lane(&self) -> Cow<'a, str> {
+        let has_port = port_of(self.authority).is_some();
+        if has_port && !self.authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.authority.into();
+        }
+        let port = if has_port { "" } else { ":80" };
+        format!("{}{port}", self.authority.to_ascii_lowercase()).into()
     }
 }
 
@@ -118,10 +123,10 @@ mod tests {
     #[test]
     fn calls_to_one_host_and_port_share_a_lane() {
         let lane = |url| Target::parse(url).unwrap().lane();
-        assert_eq!(lane("http://RM/a?x"), "http://rm:80");
-        assert_eq!(lane("http://u:p@rm:80/b"), "http://rm:80");
-        assert_eq!(lane("http://rm:81/b"), "http://rm:81");
-        assert_eq!(lane("http://[::1]/b"), "http://[::1]:80");
-        assert_eq!(lane("http://[::1]:8080/b"), "http://[::1]:8080");
+        assert_eq!(lane("http://RM/a?x"), "rm:80");
+        assert_eq!(lane("http://u:p@rm:80/b"), "rm:80");
+        assert_eq!(lane("http://rm:81/b"), "rm:81");
+        assert_eq!(lane("http://[::1]/b"), "[::1]:80");
+        assert_eq!(lane("http://[::1]:8080/b"), "[::1]:8080");
     }
 }

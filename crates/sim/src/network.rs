@@ -1,5 +1,6 @@
 //! The network between coordinator and participants: slow, lossy, and indifferent to who has crashed meanwhile.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -101,7 +102,7 @@ impl BranchCaller for Caller {
         BranchReply { outcome, code: None, text: format!("{outcome:?}") }
     }
 
-    fn lane(&self, url: &str) -> String {
-        url.to_owned()
+    fn lane<'a>(&self, url: &'a str) -> Cow<'a, str> {
+        url.into()
     }
 }

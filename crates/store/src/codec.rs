@@ -235,7 +235,7 @@ fn check_ids_unique(branches: &[Branch]) -> Result<(), CodecError> {
 
 /// Encodes a definition, branches included.
 pub fn encode_definition(def: &Definition) -> Bytes {
-    let mut blob = Vec::new();
+    let mut blob = Vec::with_capacity(256 + def.bytes() + 32 * def.branches.len());
     record::append(&mut blob, Kind::Definition, &body::DefinitionBody::from(def));
     blob.into()
 }
@@ -250,7 +250,7 @@ pub fn decode_definition(blob: &[u8]) -> Result<Definition, CodecError> {
 
 /// Encodes a progress.
 pub fn encode_progress(progress: &Progress) -> Bytes {
-    let mut blob = Vec::new();
+    let mut blob = Vec::with_capacity(128 + 48 * progress.branches.len());
     record::append(&mut blob, Kind::Progress, &body::ProgressBody::from(progress));
     blob.into()
 }
@@ -283,7 +283,7 @@ pub fn decode_branches(blob: &[u8]) -> Result<Vec<Branch>, CodecError> {
 
 /// Encodes attempts, to be appended to those already stored.
 pub fn encode_attempts(attempts: &[Attempt]) -> Bytes {
-    let mut blob = Vec::new();
+    let mut blob = Vec::with_capacity(attempts.iter().map(|attempt| 96 + attempt.answer.len()).sum());
     for attempt in attempts {
         record::append(&mut blob, Kind::Attempt, &body::AttemptBody::from(attempt));
     }

@@ -57,7 +57,8 @@ pub enum IllegalEvent {
 
 impl Drive {
     /// A new transaction, not stored yet, as prepared or as submitted.
-    pub fn begin(def: Definition, submitted: bool, defaults: Defaults) -> Self {
+    pub fn begin(def: impl Into<Arc<Definition>>, submitted: bool, defaults: Defaults) -> Self {
+        let def = def.into();
         let now = def.created_at;
         let progress = Progress {
             status: if submitted { Status::Submitted } else { Status::Prepared },
@@ -73,7 +74,7 @@ impl Drive {
             updated_at: now,
             finished_at: None,
         };
-        let txn = Txn { def: Arc::new(def), progress, history: Vec::new() };
+        let txn = Txn { def, progress, history: Vec::new() };
         let mut drive = Self { durable: None, ..Self::load(txn, defaults) };
         if drive.txn.def.pattern == Pattern::Message {
             drive.txn.progress.check_back.next_at = Some(drive.undecided_from());

@@ -25,7 +25,7 @@ pub(super) fn make_call(
             let text = String::new();
             return Answer { call: id, outcome: BranchOutcome::Done, code: None, latency: Duration::ZERO, text };
         }
-        let permit = shared.lanes.acquire(shared.caller.lane(&call.url)).await;
+        let permit = shared.lanes.acquire(&shared.caller.lane(&call.url)).await;
         let started = Instant::now();
         let reply = match permit {
             Ok(_permit) => shared.caller.call(call).await,

@@ -14,15 +14,16 @@ pub(super) fn names_topics(def: &Definition) -> bool {
 }
 
 /// The definition as it is stored: with the subscribers in place of topics.
-pub(super) async fn fanned_out(shared: &Shared, def: &Definition) -> Result<Definition, RequestError> {
-    let mut def = def.clone();
-    if names_topics(&def) {
-        let invalid = |source| RequestError::Invalid { gid: def.gid.clone(), source };
-        let subscribers = subscribers(&*shared.topics, &def.gid, &def.branches).await?;
-        def.branches = message::fan_out(def.branches, &subscribers).map_err(invalid)?;
-        def.check().map_err(invalid)?;
+pub(super) async fn fanned_out(shared: &Shared, def: &Arc<Definition>) -> Result<Arc<Definition>, RequestError> {
+    if !names_topics(def) {
+        return Ok(Arc::clone(def));
     }
-    Ok(def)
+    let invalid = |source| RequestError::Invalid { gid: def.gid.clone(), source };
+    let mut def = Definition::clone(def);
+    let subscribers = subscribers(&*shared.topics, &def.gid, &def.branches).await?;
+    def.branches = message::fan_out(def.branches, &subscribers).map_err(invalid)?;
+    def.check().map_err(invalid)?;
+    Ok(Arc::new(def))
 }
 
 async fn subscribers(

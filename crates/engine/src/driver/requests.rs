@@ -91,7 +91,7 @@ impl Driver {
     async fn begin(&mut self, begin: Begin, request: Request) -> Result<(), Failed> {
         let pattern = begin.pattern;
         let submitted = request == Request::Submit;
-        let def = begin.into_definition(self.shared.clock.now());
+        let def = Arc::new(begin.into_definition(self.shared.clock.now()));
         let check_back_missing = pattern == Pattern::Message && !submitted && def.check_back_url.is_empty();
         def.check()
             .and(if check_back_missing { Err(InvalidDefinition::NoCheckBack) } else { Ok(()) })
@@ -116,7 +116,7 @@ impl Driver {
     }
 
     /// A request for a gid that exists.
-    async fn repeat(&mut self, def: Definition, request: Request) -> Result<(), Failed> {
+    async fn repeat(&mut self, def: Arc<Definition>, request: Request) -> Result<(), Failed> {
         let not_found = || Failed::Refused(RequestError::NotFound { gid: self.gid.clone() });
         let held = self.held.as_ref().ok_or_else(not_found)?;
         check_repeat(held.drive.txn(), request, &def)
@@ -127,12 +127,13 @@ impl Driver {
         // Whoever began it may have left the steps to the submit.
         let is_without = held.drive.txn().def.branches.is_empty();
         let branches = if is_without {
-            fanned_out(&self.shared, &def).await.map_err(Failed::Refused)?.branches
+            fanned_out(&self.shared, &def).await.map_err(Failed::Refused)?.branches.clone()
         } else {
             Vec::new()
         };
         self.make_room(branches.iter().map(Branch::bytes).sum())?;
-        let amendment = Amendment { options: def.options, custom_data: def.custom_data, digest: def.digest };
+        let Definition { options, custom_data, digest, .. } = Arc::unwrap_or_clone(def);
+        let amendment = Amendment { options, custom_data, digest };
         let event = Event::Submit { amendment, branches };
         let Some(held) = &mut self.held else { return Ok(()) };
         apply(&mut held.drive, event, self.shared.moment())

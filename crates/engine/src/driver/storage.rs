@@ -29,7 +29,7 @@ impl Driver {
     }
 
     /// Creates the transaction, or holds the one that has its gid. Whether it was created.
-    pub(super) async fn create(&mut self, def: Definition, submitted: bool) -> Result<bool, Failed> {
+    pub(super) async fn create(&mut self, def: Arc<Definition>, submitted: bool) -> Result<bool, Failed> {
         self.make_room(def.bytes())?;
         let shared = &self.shared;
         let mut drive = Box::new(Drive::begin(def, submitted, shared.config.defaults));

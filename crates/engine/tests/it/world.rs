@@ -1,5 +1,6 @@
 //! What the tests put around the engine.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -96,8 +97,8 @@ impl BranchCaller for Script {
     }
 
     /// URLs are `target/operation`.
-    fn lane(&self, url: &str) -> String {
-        url.split('/').next().unwrap_or_default().to_owned()
+    fn lane<'a>(&self, url: &'a str) -> Cow<'a, str> {
+        url.split('/').next().unwrap_or_default().into()
     }
 }
 
