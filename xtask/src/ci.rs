@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::{cargo, tidy};
+use crate::{bench, cargo, tidy};
 
 /// A check with the name it is reported under.
 struct Step {
@@ -16,6 +16,8 @@ enum Check {
     Cargo(&'static [&'static str]),
     Docs,
     Tidy,
+    /// In its quick form: that it works, not how fast.
+    Bench,
 }
 
 /// Cheap checks first. Lints build what the tests need, so they cost little.
@@ -25,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "lints", check: Check::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
     Step { name: "docs", check: Check::Docs },
     Step { name: "tests", check: Check::Cargo(&["test", "--workspace"]) },
+    Step { name: "bench", check: Check::Bench },
 ];
 
 /// Runs every step in order, says how long each took, and ends with a summary.
@@ -57,6 +60,7 @@ impl Check {
             Self::Cargo(args) => cargo::run(args),
             Self::Docs => cargo::doc(),
             Self::Tidy => tidy::run(),
+            Self::Bench => bench::run(&[bench::QUICK.to_owned()]),
         }
     }
 
@@ -65,6 +69,7 @@ impl Check {
             Self::Cargo(args) => cargo::shown(args),
             Self::Docs => cargo::shown(cargo::DOC),
             Self::Tidy => cargo::shown(&["xtask", "tidy"]),
+            Self::Bench => cargo::shown(&["xtask", "bench", bench::QUICK]),
         }
     }
 }
@@ -106,6 +111,7 @@ mod tests {
                 vec!["lints", "not", "run"],
                 vec!["docs", "not", "run"],
                 vec!["tests", "not", "run"],
+                vec!["bench", "not", "run"],
             ]
         );
     }

@@ -125,11 +125,8 @@ async fn rounds(
     // What a start sets off, such as filters over all that is there, is no part of a transaction's cost.
     filled.settle().await;
 
-    let one = async |running: &Running, round| {
-        let measured = measure::measure(running, &load(running, plan), participants, round).await;
-        running.settle().await;
-        measured
-    };
+    let one =
+        async |running: &Running, round| measure::measure(running, &load(running, plan), participants, round).await;
     let mut rounds = Vec::new();
     for round in 1..=plan.rounds {
         // Whoever comes later in a round finds another machine, perhaps: so they take turns.

@@ -65,6 +65,8 @@ pub(crate) enum Edge {
 /// error as well: a coordinator that hangs must not look faultless.
 #[derive(Debug)]
 pub(crate) struct LoadResult {
+    /// Transactions that ended well at any time: before, within and after the measured time.
+    pub(crate) made: u64,
     pub(crate) finished: u64,
     pub(crate) errors: u64,
     /// The first error, to be shown.

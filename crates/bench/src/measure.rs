@@ -31,7 +31,7 @@ pub(crate) struct Measurement {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) p999_us: u64,
-    /// The store's own counters, per transaction; `None` where the target has none, or none has finished.
+    /// The store's own counters, per transaction of the whole load; `None` where the target has none, or none has finished.
     pub(crate) changes: Option<f64>,
     pub(crate) syncs: Option<f64>,
     pub(crate) bytes: Option<f64>,
@@ -39,9 +39,9 @@ pub(crate) struct Measurement {
     pub(crate) resident_bytes: u64,
 }
 
-/// Puts the load on the coordinator, and says what a transaction took and cost.
+/// Puts the load on the coordinator, says what a transaction took and cost, and waits until the coordinator has settled.
 ///
-/// What the coordinator does after the measured time is nobody's: [`Running::settle`] before the next round.
+/// It has to have settled before, too.
 ///
 /// # Errors
 /// The coordinator cannot be reached at all. Transactions that failed are counted in the measurement.
@@ -51,65 +51,35 @@ pub(crate) async fn measure(
     participants: &Participants,
     round: u32,
 ) -> anyhow::Result<Measurement> {
-    let mut begin = Reading::default();
-    let mut end = Reading::default();
+    let before = running.counters().await;
+    let (mut begin, mut end) = (Usage::default(), Usage::default());
     let result = load::drive(load, participants, async |edge| match edge {
-        Edge::Begin => begin = Reading::of(running, edge).await,
-        Edge::End => end = Reading::of(running, edge).await,
+        Edge::Begin => begin = running.usage(),
+        Edge::End => end = running.usage(),
     })
     .await?;
-    let spent = Spent::between(begin, end);
+    running.settle().await;
+    let counters = before.zip(running.counters().await).map(|(before, after)| after.since(before));
+    let spent = Spent { cpu: end.cpu.saturating_sub(begin.cpu), counters, resident_bytes: end.resident_bytes };
     Ok(Measurement { target: running.target().to_string(), round, ..summary(load, result, spent) })
 }
 
-/// What a coordinator shows at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    usage: Usage,
-    counters: Option<Counters>,
-}
-
-impl Reading {
-    /// Asking for the counters costs the coordinator something: it is asked outside the processor time that is measured.
-    async fn of(running: &Running, edge: Edge) -> Self {
-        match edge {
-            Edge::Begin => {
-                let counters = running.counters().await;
-                Self { usage: running.usage(), counters }
-            }
-            Edge::End => {
-                let usage = running.usage();
-                Self { usage, counters: running.counters().await }
-            }
-        }
-    }
-}
-
-/// What was used between two readings.
+/// What a load cost its coordinator.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
+    /// Within the measured time.
     cpu: Duration,
-    /// `None` unless both readings have them.
+    /// From before the load until everything that it set off was over: what a store puts off belongs to it, and no transaction is cut
+    /// in two. `None` if the target does not count.
     counters: Option<Counters>,
-    /// At the second one.
+    /// At the end of the measured time.
     resident_bytes: u64,
-}
-
-impl Spent {
-    /// Differences stop at zero: a child that has ended takes its processor time out of the sum.
-    fn between(begin: Reading, end: Reading) -> Self {
-        let counters = begin.counters.zip(end.counters).map(|(begin, end)| Counters {
-            changes: end.changes.saturating_sub(begin.changes),
-            syncs: end.syncs.saturating_sub(begin.syncs),
-            bytes: end.bytes.saturating_sub(begin.bytes),
-        });
-        Self { cpu: end.usage.cpu.saturating_sub(begin.usage.cpu), counters, resident_bytes: end.usage.resident_bytes }
-    }
 }
 
 /// All of a measurement that follows from the load, its result and what was spent; the target is without a name, the round 0.
 fn summary(load: &Load, result: LoadResult, spent: Spent) -> Measurement {
-    let each = |total: u64| (result.finished > 0).then(|| ratio(total, result.finished));
+    let each = |total: u64, count: u64| (count > 0).then(|| ratio(total, count));
+    let counted = |total: fn(&Counters) -> u64| spent.counters.and_then(|counters| each(total(&counters), result.made));
     let at = |latency: &Histogram<u64>, quantile| latency.value_at_quantile(quantile);
     Measurement {
         target: String::new(),
@@ -120,13 +90,13 @@ fn summary(load: &Load, result: LoadResult, spent: Spent) -> Measurement {
         finished: result.finished,
         errors: result.errors,
         per_second: result.finished as f64 / result.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
-        cpu_us: each(spent.cpu.as_micros() as u64).unwrap_or(0.0),
+        cpu_us: each(spent.cpu.as_micros() as u64, result.finished).unwrap_or(0.0),
         p50_us: at(&result.latency, 0.5),
         p99_us: at(&result.latency, 0.99),
         p999_us: at(&result.latency, 0.999),
-        changes: spent.counters.and_then(|counters| each(counters.changes)),
-        syncs: spent.counters.and_then(|counters| each(counters.syncs)),
-        bytes: spent.counters.and_then(|counters| each(counters.bytes)),
+        changes: counted(|counters| counters.changes),
+        syncs: counted(|counters| counters.syncs),
+        bytes: counted(|counters| counters.bytes),
         resident_bytes: spent.resident_bytes,
         first_error: result.first_error,
     }
@@ -153,23 +123,25 @@ mod tests {
         }
     }
 
+    /// Within the measured time; twice as many in all.
     fn result(finished: u64) -> LoadResult {
         let mut latency = Histogram::new(3).unwrap();
         (1..=finished).for_each(|micros| latency.record(micros).unwrap());
-        LoadResult { finished, errors: 3, first_error: None, latency, elapsed: Duration::from_secs(2) }
+        let elapsed = Duration::from_secs(2);
+        LoadResult { made: 2 * finished, finished, errors: 3, first_error: None, latency, elapsed }
     }
 
-    fn reading(cpu_ms: u64, syncs: Option<u64>) -> Reading {
-        Reading {
-            usage: Usage { cpu: Duration::from_millis(cpu_ms), resident_bytes: cpu_ms },
+    fn spent(cpu_ms: u64, syncs: Option<u64>) -> Spent {
+        Spent {
+            cpu: Duration::from_millis(cpu_ms),
             counters: syncs.map(|syncs| Counters { changes: 2 * syncs, syncs, bytes: 100 * syncs }),
+            resident_bytes: 600,
         }
     }
 
     #[test]
-    fn costs_are_differences_of_both_edges_per_transaction() {
-        let spent = Spent::between(reading(500, Some(10)), reading(600, Some(60)));
-        let shown = summary(&load(), result(1000), spent);
+    fn time_is_shared_by_the_measured_transactions_and_counters_by_all() {
+        let shown = summary(&load(), result(1000), spent(100, Some(100)));
         assert_eq!((shown.finished, shown.errors), (1000, 3));
         assert!((shown.per_second - 500.0).abs() < 1e-9);
         assert!((shown.cpu_us - 100.0).abs() < 1e-9);
@@ -180,16 +152,12 @@ mod tests {
 
     #[test]
     fn a_target_that_counts_nothing_has_no_counters() {
-        for (begin, end) in [(None, None), (Some(1), None), (None, Some(1))] {
-            let spent = Spent::between(reading(0, begin), reading(1, end));
-            assert_eq!(summary(&load(), result(1), spent).syncs, None);
-        }
+        assert_eq!(summary(&load(), result(1), spent(1, None)).syncs, None);
     }
 
     #[test]
     fn a_round_in_which_nothing_finished_is_shown_and_divides_by_nothing() {
-        let spent = Spent::between(reading(0, Some(0)), reading(100, Some(10)));
-        let shown = summary(&load(), result(0), spent);
+        let shown = summary(&load(), result(0), spent(100, Some(10)));
         assert_eq!((shown.per_second, shown.cpu_us, shown.syncs), (0.0, 0.0, None));
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) clients: Vec<usize>,
     /// Shares of the capacity that the open loop asks for, in percent.
     pub(crate) percents: Vec<u32>,
+    /// The most that an open loop asks for, whatever the capacity is.
+    pub(crate) per_second_max: Option<f64>,
     pub(crate) rounds: u32,
     pub(crate) warmup: Duration,
     pub(crate) length: Duration,
@@ -106,8 +108,11 @@ const WARMUP_SECONDS: RangeInclusive<f64> = 0.0..=60.0;
 /// With so many clients a coordinator is asked for its capacity: group commit has company, and no queue is long.
 const CAPACITY_CLIENTS: usize = 64;
 
+/// The quick form has to pass on a machine that does something else as well, half a second after the capacity was measured.
+const PER_SECOND_MAX_QUICK: f64 = 500.0;
+
 /// What goes by around a measurement: connections, counters, settling.
-const AROUND_A_MEASUREMENT: Duration = Duration::from_millis(250);
+const AROUND_A_MEASUREMENT: Duration = Duration::from_millis(450);
 
 /// What a measurement of lateness takes besides the time in which transactions begin.
 const AROUND_LATENESS: Duration = Duration::from_secs(6);
@@ -136,6 +141,7 @@ impl Plan {
             targets,
             clients: chosen(&args.clients, clients),
             percents: percents.to_vec(),
+            per_second_max: args.quick.then_some(PER_SECOND_MAX_QUICK),
             rounds: args.rounds.unwrap_or(rounds),
             warmup: duration("--warmup", args.warmup.unwrap_or(warmup), &WARMUP_SECONDS)?,
             length: duration("--seconds", args.seconds.unwrap_or(seconds), &SECONDS)?,
@@ -179,6 +185,12 @@ impl Plan {
     /// The open loops.
     pub(crate) fn open_percents(&self) -> &[u32] {
         if self.has(Part::Open) { &self.percents } else { &[] }
+    }
+
+    /// So many a second, of this capacity.
+    pub(crate) fn share(&self, capacity: f64, percent: u32) -> f64 {
+        let share = capacity * f64::from(percent) / 100.0;
+        share.min(self.per_second_max.unwrap_or(share))
     }
 
     /// How long the run will take, about.

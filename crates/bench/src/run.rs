@@ -27,6 +27,9 @@ struct Run {
     results: Results,
 }
 
+/// Share of the capacity beside which lateness is measured.
+const LATENESS_PERCENT: u32 = 50;
+
 /// Runs what the arguments ask for and writes the results.
 ///
 /// # Errors
@@ -90,7 +93,7 @@ impl Run {
             for round in 1..=self.plan.rounds {
                 for running in &targets {
                     let Some(capacity) = self.capacity(workload, running.target()) else { continue };
-                    let pace = Pace::Open { per_second: capacity * f64::from(percent) / 100.0 };
+                    let pace = Pace::Open { per_second: self.plan.share(capacity, percent) };
                     self.measure(running, workload, pace, Some(percent), round).await;
                 }
             }
@@ -120,15 +123,14 @@ impl Run {
         percent_of_capacity: Option<u32>,
         round: u32,
     ) {
-        let Plan { warmup, length, quick, .. } = self.plan;
+        let Plan { warmup, length, .. } = self.plan;
         let load = Load { target: running.address(), dialect: running.dialect(), workload, pace, warmup, length };
         let measured = measure::measure(running, &load, &self.participants, round).await;
-        running.settle().await;
         match measured {
             Ok(measurement) => {
                 let measurement = Measurement { percent_of_capacity, ..measurement };
                 println!("{}", progress(&measurement));
-                for finding in verdict::judge(running.target(), &measurement, quick) {
+                for finding in verdict::judge(running.target(), &measurement) {
                     self.find(finding);
                 }
                 self.results.measurements.push(measurement);
@@ -144,8 +146,9 @@ impl Run {
             Some(capacity) => capacity,
             None => self.measured_capacity(&running).await?,
         };
-        println!("lateness, beside {:.0} sagas/s", capacity / 2.0);
-        let lateness = lateness::measure(&running, &self.participants, capacity / 2.0, self.plan.lateness).await;
+        let rate = self.plan.share(capacity, LATENESS_PERCENT);
+        println!("lateness, beside {rate:.0} sagas/s");
+        let lateness = lateness::measure(&running, &self.participants, rate, self.plan.lateness).await;
         running.stop().await;
         for one in lateness? {
             println!(
@@ -165,7 +168,6 @@ impl Run {
         let (target, dialect, workload) = (running.address(), running.dialect(), Workload::Saga);
         let load = Load { target, dialect, workload, pace, warmup, length };
         let measured = measure::measure(running, &load, &self.participants, 1).await?;
-        running.settle().await;
         ensure!(measured.finished > 0, "no saga finished");
         Ok(measured.per_second)
     }

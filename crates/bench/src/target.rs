@@ -174,12 +174,17 @@ async fn escrow(target: &Target, programs: &Programs) -> anyhow::Result<Running>
     Ok(Running { target: target.clone(), address, coordinator, database: None, _directory: Some(directory) })
 }
 
+/// More than an open loop ever has in flight.
+const CONNECTIONS_MAX: &str = "8192";
+
 /// Starts Escrow on this data, by default on the embedded store.
 async fn serve(data: &Path, store: Option<String>, programs: &Programs) -> anyhow::Result<(Process, SocketAddr)> {
     Launch::new(&programs.escrow, data)
         .args(["serve", "--exit-on-stdin-close", "--listen", ANY_PORT, "--log-level", "warn", "--data"])
         .args([data])
         .args(store.into_iter().flat_map(|store| ["--store".to_owned(), store]))
+        // All clients of the load come from one address; by default a coordinator takes no more than 1,024 connections from it.
+        .variable("ESCROW_HTTP_CONNECTIONS_PER_PEER_MAX", CONNECTIONS_MAX)
         .pinned_by(&programs.bench)
         .start_announced()
         .await

@@ -22,6 +22,8 @@ struct Counted {
     /// Of the measured time; `None` until it is reached.
     begin: Option<Instant>,
     end: Option<Instant>,
+    /// At any time.
+    made: u64,
     finished: u64,
     errors: u64,
     first_error: Option<String>,
@@ -31,7 +33,8 @@ struct Counted {
 impl Tally {
     pub(super) fn new() -> Self {
         let latency = Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("the bounds are in order");
-        Self(Mutex::new(Counted { begin: None, end: None, finished: 0, errors: 0, first_error: None, latency }))
+        let (finished, errors, first_error) = (0, 0, None);
+        Self(Mutex::new(Counted { begin: None, end: None, made: 0, finished, errors, first_error, latency }))
     }
 
     /// The measured time begins now.
@@ -48,6 +51,7 @@ impl Tally {
     pub(super) fn record(&self, due: Instant, outcome: anyhow::Result<()>) {
         let now = Instant::now();
         let mut counted = self.counted();
+        counted.made += u64::from(outcome.is_ok());
         match (counted.begin, counted.end, outcome) {
             (Some(_), None, Ok(())) => {
                 counted.finished += 1;
@@ -64,6 +68,7 @@ impl Tally {
         let counted = self.counted();
         let elapsed = counted.begin.zip(counted.end).map(|(begin, end)| end.duration_since(begin));
         LoadResult {
+            made: counted.made,
             finished: counted.finished,
             errors: counted.errors,
             first_error: counted.first_error.clone(),
@@ -112,6 +117,7 @@ mod tests {
         tally.record(before, Ok(()));
         let result = tally.result();
         assert_eq!((result.finished, result.errors, result.first_error), (1, 0, None));
+        assert_eq!(result.made, 3);
         assert_eq!(result.latency.len(), 1);
         assert!(result.latency.max() >= 30_000);
         assert!(result.elapsed <= before.elapsed());

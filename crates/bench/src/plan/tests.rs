@@ -50,6 +50,8 @@ fn the_quick_form_is_small_in_every_respect() {
     assert_eq!((quick.rounds, quick.capacity_clients(), quick.quick), (1, 4, true));
     assert_eq!(quick.workloads, Workload::ALL);
     assert!(quick.estimate() < Duration::from_secs(60), "{:?}", quick.estimate());
+    assert_eq!((quick.share(600.0, 50), quick.share(1e6, 50)), (300.0, 500.0));
+    assert_eq!(plan("").share(1e6, 75), 750_000.0);
     assert!(plan("").estimate() > Duration::from_secs(20 * 60));
 }
 

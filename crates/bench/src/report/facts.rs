@@ -69,13 +69,7 @@ impl Origin {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
             command: command(),
             build: if development { "development" } else { "release" }.to_owned(),
-            loads: format!(
-                "{} rounds, interleaved over the targets; each {} s after {} s of warm-up; capacity at {} clients",
-                plan.rounds,
-                plan.length.as_secs_f64(),
-                plan.warmup.as_secs_f64(),
-                plan.capacity_clients(),
-            ),
+            loads: loads(plan),
             versions: versions(plan, programs),
             durability: durability.collect(),
         }
@@ -91,6 +85,18 @@ impl Origin {
         let facts = facts.map(|(name, fact)| (name.to_owned(), fact));
         facts.into_iter().chain(self.versions.iter().cloned()).collect()
     }
+}
+
+/// Rounds and lengths, in words.
+fn loads(plan: &Plan) -> String {
+    let Plan { rounds, length, warmup, per_second_max, .. } = plan;
+    let limit = per_second_max.map_or(String::new(), |most| format!("; open loops at {most} a second at most"));
+    format!(
+        "{rounds} rounds, interleaved over the targets; each {} s after {} s of warm-up; capacity at {} clients{limit}",
+        length.as_secs_f64(),
+        warmup.as_secs_f64(),
+        plan.capacity_clients(),
+    )
 }
 
 /// The arguments of this process, under the name that a person types.

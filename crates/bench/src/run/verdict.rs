@@ -6,10 +6,9 @@ use crate::load::Pace;
 use crate::measure::Measurement;
 use crate::target::Target;
 
-/// How far the commits of a transaction may be off: a commit more or less in a TCC of five is 20 %.
+/// How far the commits of a transaction may be off: a commit more or less in a TCC of five is 20 %. All transactions of a load count,
+/// from before it to after it, so none is cut off in the middle, however short the load is.
 const TOLERANCE: f64 = 0.10;
-/// The same of the quick form. In half a second on busy cores the moments at which load and counters are read differ by more of it.
-const TOLERANCE_QUICK: f64 = 0.15;
 
 /// What is wrong with a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub(crate) enum Finding {
 }
 
 /// Judges one measurement.
-pub(crate) fn judge(target: &Target, measurement: &Measurement, quick: bool) -> Vec<Finding> {
+pub(crate) fn judge(target: &Target, measurement: &Measurement) -> Vec<Finding> {
     let mut wrong = Vec::new();
     if measurement.errors > 0 {
         let first = measurement.first_error.as_deref().unwrap_or("not told");
@@ -30,13 +29,16 @@ pub(crate) fn judge(target: &Target, measurement: &Measurement, quick: bool) -> 
     if measurement.finished == 0 {
         wrong.push("no transaction finished".to_owned());
     } else if matches!(target, Target::Embedded | Target::Sqlite) {
-        wrong.extend(wrong_commits(measurement, quick));
+        wrong.extend(wrong_commits(measurement));
     }
     let name = load_name(measurement);
     let wrong = wrong.into_iter().map(|wrong| format!("{name}: {wrong}"));
-    match target {
-        Target::Null | Target::Embedded | Target::Sqlite => wrong.map(Finding::Failure).collect(),
-        Target::Dtmrs(_) | Target::Dtm(_) => wrong.map(Finding::Note).collect(),
+    match (target, measurement.pace) {
+        // Three quarters of what the null coordinator can take may be more than the load can make at a fixed rate.
+        (Target::Null, Pace::Open { .. }) | (Target::Dtmrs(_) | Target::Dtm(_), _) => {
+            wrong.map(Finding::Note).collect()
+        }
+        (Target::Null | Target::Embedded | Target::Sqlite, _) => wrong.map(Finding::Failure).collect(),
     }
 }
 
@@ -61,36 +63,23 @@ pub(crate) fn judge_backlog(point: &BacklogPoint) -> Option<Finding> {
     (*errors > 0).then_some(Finding::Failure(what))
 }
 
-/// Transactions under way when the measured time begins or ends have some of their commits inside of it and some outside: as many
-/// as there are may be off on top of the tolerance.
-fn wrong_commits(measurement: &Measurement, quick: bool) -> Option<String> {
+fn wrong_commits(measurement: &Measurement) -> Option<String> {
     let expected = f64::from(measurement.workload.commits());
     let Some(changes) = measurement.changes else {
         return Some("the coordinator does not tell what its store has committed".to_owned());
     };
-    let tolerance = if quick { TOLERANCE_QUICK } else { TOLERANCE };
-    let off = expected * (tolerance + under_way(measurement) / measurement.finished as f64);
-    ((changes - expected).abs() > off)
-        .then(|| format!("{changes:.2} commits for a transaction, expected {expected} (give or take {off:.2})"))
-}
-
-/// Transactions at once, at most. Of an open loop: as many as begin during the latency of a slow one.
-fn under_way(measurement: &Measurement) -> f64 {
-    match measurement.pace {
-        Pace::Closed { clients } => clients as f64,
-        Pace::Open { per_second } => (per_second * measurement.p99_us as f64 / 1e6).ceil(),
-    }
+    let is_off = (changes - expected).abs() > TOLERANCE * expected;
+    is_off.then(|| format!("{changes:.2} commits for a transaction, expected {expected}"))
 }
 
 /// A load as progress and findings name it: `saga, 64 clients, round 2, escrow, embedded`.
 pub(crate) fn load_name(measurement: &Measurement) -> String {
-    let Measurement { target, workload, pace, percent_of_capacity, round, .. } = measurement;
+    let Measurement { target, workload, pace, round, .. } = measurement;
     let workload = clap::ValueEnum::to_possible_value(workload);
     let workload = workload.as_ref().map_or("", |value| value.get_name());
-    let pace = match (pace, percent_of_capacity) {
-        (Pace::Closed { clients }, _) => format!("{clients} clients"),
-        (Pace::Open { per_second }, Some(percent)) => format!("{per_second:.0}/s ({percent} % of capacity)"),
-        (Pace::Open { per_second }, None) => format!("{per_second:.0}/s"),
+    let pace = match pace {
+        Pace::Closed { clients } => format!("{clients} clients"),
+        Pace::Open { per_second } => format!("{per_second:.0} a second"),
     };
     format!("{workload}, {pace}, round {round}, {target}")
 }
@@ -124,7 +113,7 @@ mod tests {
     }
 
     fn failure(measurement: &Measurement) -> Option<String> {
-        match judge(&Target::Embedded, measurement, false).pop() {
+        match judge(&Target::Embedded, measurement).pop() {
             Some(Finding::Failure(text)) => Some(text),
             _ => None,
         }
@@ -132,8 +121,8 @@ mod tests {
 
     #[test]
     fn a_measurement_without_errors_and_with_its_commits_passes() {
-        assert_eq!(judge(&Target::Embedded, &measured(), false), []);
-        assert_eq!(judge(&Target::Embedded, &Measurement { changes: Some(4.6), ..measured() }, false), []);
+        assert_eq!(judge(&Target::Embedded, &measured()), []);
+        assert_eq!(judge(&Target::Embedded, &Measurement { changes: Some(4.6), ..measured() }), []);
     }
 
     #[test]
@@ -152,22 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_too_many_or_too_few_fails_the_run_in_either_form() {
+    fn a_commit_too_many_or_too_few_fails_the_run() {
         for changes in [3.0, 4.0, 6.0] {
             let measurement = Measurement { changes: Some(changes), ..measured() };
             assert!(failure(&measurement).is_some_and(|text| text.contains("expected 5")), "{changes}");
-            assert_eq!(judge(&Target::Embedded, &measurement, true).len(), 1, "{changes}");
         }
         assert!(failure(&Measurement { changes: None, ..measured() }).is_some());
-    }
-
-    #[test]
-    fn transactions_cut_off_by_the_ends_are_allowed_for() {
-        let few = Measurement { finished: 40, changes: Some(4.1), ..measured() };
-        assert_eq!(failure(&few), None);
-        assert!(failure(&Measurement { finished: 4000, ..few.clone() }).is_some());
-        let open = Pace::Open { per_second: 500.0 };
-        assert_eq!(failure(&Measurement { pace: open, ..few }), None);
     }
 
     #[test]
@@ -192,9 +171,17 @@ mod tests {
     fn what_a_peer_does_wrong_is_noted_and_fails_nothing() {
         let peer = Target::Dtm("dtm".into());
         let measurement = Measurement { target: peer.to_string(), errors: 1, changes: None, ..measured() };
-        assert!(matches!(judge(&peer, &measurement, false).as_slice(), [Finding::Note(_)]));
+        assert!(matches!(judge(&peer, &measurement).as_slice(), [Finding::Note(_)]));
         let fine = Measurement { errors: 0, ..measurement };
-        assert_eq!(judge(&peer, &fine, false), []);
-        assert_eq!(judge(&Target::Null, &fine, false), []);
+        assert_eq!(judge(&peer, &fine), []);
+        assert_eq!(judge(&Target::Null, &fine), []);
+    }
+
+    #[test]
+    fn a_load_that_cannot_keep_up_with_the_null_coordinator_is_noted() {
+        let closed = Measurement { target: Target::Null.to_string(), errors: 1, changes: None, ..measured() };
+        assert!(matches!(judge(&Target::Null, &closed).as_slice(), [Finding::Failure(_)]));
+        let open = Measurement { pace: Pace::Open { per_second: 20_000.0 }, ..closed };
+        assert!(matches!(judge(&Target::Null, &open).as_slice(), [Finding::Note(_)]));
     }
 }

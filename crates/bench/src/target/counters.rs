@@ -15,6 +15,15 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// What was counted after `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            changes: self.changes.saturating_sub(before.changes),
+            syncs: self.syncs.saturating_sub(before.syncs),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+
     /// From a page of metrics; `None` if one of the counters is missing.
     pub(super) fn parse(page: &str) -> Option<Self> {
         let value = |name: &str| {
@@ -52,6 +61,14 @@ escrow_store_live 9
     #[test]
     fn syncs_are_those_of_commits_and_the_others() {
         assert_eq!(Counters::parse(PAGE), Some(Counters { changes: 5_004, syncs: 321, bytes: 60_000 }));
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference() {
+        let before = Counters { changes: 1, syncs: 2, bytes: 3 };
+        let after = Counters { changes: 11, syncs: 22, bytes: 33 };
+        assert_eq!(after.since(before), Counters { changes: 10, syncs: 20, bytes: 30 });
+        assert_eq!(before.since(after), Counters::default());
     }
 
     #[test]
