@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<()> {
     let programs = programs(args)?;
     let mut notes = Vec::new();
     let plan = Plan::new(args, &programs, &mut notes)?;
-    let folder = args.out.clone().unwrap_or_else(default_folder);
+    let folder = args.out.clone().unwrap_or_else(|| default_folder(&programs.bench));
     let machine = Machine::this(&std::env::temp_dir());
     if cfg!(debug_assertions) {
         notes.push("a development build: it shows that everything works; its figures are not to be quoted".to_owned());
@@ -259,10 +259,10 @@ fn programs(args: &RunArgs) -> anyhow::Result<Programs> {
     Ok(programs)
 }
 
-/// A folder of this run's own among what was built.
-fn default_folder() -> PathBuf {
+/// A folder of this run's own among what cargo builds: `target/bench/…` beside `target/release/escrow-bench`.
+fn default_folder(bench: &Path) -> PathBuf {
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
-    Path::new("target/bench").join(time)
+    bench.ancestors().nth(2).unwrap_or(Path::new("target")).join("bench").join(time)
 }
 
 fn announce(plan: &Plan, folder: &Path, notes: &[String]) {

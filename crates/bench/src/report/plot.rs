@@ -56,11 +56,11 @@ fn backlog(results: &Results) -> Vec<Panel> {
             (count(point) as f64, Spread { median: point.ratio, low: point.ratio_low, high: point.ratio_high })
         });
         let series = vec![Series { name: "escrow, embedded".to_owned(), points: points.collect() }];
-        let x = Axis { kind: AxisKind::Logarithmic, title: format!("{title} transactions in the store") };
+        let x = Axis { kind: AxisKind::Given, title: format!("{} transactions in the store", title.to_lowercase()) };
         let y = Axis { kind: AxisKind::Linear, title: "× CPU on an empty store".to_owned() };
         Panel { title: title.to_owned(), x, y, series }
     };
-    let panels = [panel("unfinished", |point| point.unfinished), panel("finished", |point| point.finished)];
+    let panels = [panel("Unfinished", |point| point.unfinished), panel("Finished", |point| point.finished)];
     panels.into_iter().filter(|panel| panel.series.iter().any(|series| !series.points.is_empty())).collect()
 }
 

@@ -52,15 +52,15 @@ const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(40, 40, 40);
 const FAINT: RGBColor = RGBColor(225, 225, 225);
 
-/// Told apart by people who do not see all colours, and on white.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(90, 90, 90),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(213, 94, 0),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
+/// Of the targets, the same in every plot: told apart by people who do not see all colours, and on white.
+const COLOURS: [(&str, RGBColor); 7] = [
+    ("null", RGBColor(90, 90, 90)),
+    ("escrow, embedded", RGBColor(0, 114, 178)),
+    ("escrow, SQLite", RGBColor(0, 158, 115)),
+    ("dtmrs, SQLite", RGBColor(213, 94, 0)),
+    ("dtmrs, Redis", RGBColor(204, 121, 167)),
+    ("dtmrs, PostgreSQL", RGBColor(230, 159, 0)),
+    ("DTM, BoltDB", RGBColor(86, 180, 233)),
 ];
 
 impl Figure {
@@ -80,14 +80,14 @@ impl Figure {
             let (head, body) = canvas.split_vertically(HEAD);
             head_of(&head, self.title, &names)?;
             for (panel, area) in self.panels.iter().zip(body.split_evenly((rows, columns))) {
-                panel.draw(&area, &names)?;
+                panel.draw(&area)?;
             }
             canvas.present()?;
         }
         Ok(svg)
     }
 
-    /// Of all panels' series, in the order in which they come up: the place decides the colour.
+    /// Of all panels' series, in the order in which they come up.
     fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for series in self.panels.iter().flat_map(|panel| &panel.series) {
@@ -99,9 +99,9 @@ impl Figure {
     }
 }
 
-fn colour(names: &[&str], name: &str) -> RGBColor {
-    let place = names.iter().position(|one| *one == name).unwrap_or(0);
-    COLOURS[place % COLOURS.len()]
+/// Black for a name that is none of a target.
+fn colour(name: &str) -> RGBColor {
+    COLOURS.iter().find(|(known, _)| *known == name).map_or(BLACK, |(_, colour)| *colour)
 }
 
 fn text(size: u32) -> TextStyle<'static> {
@@ -113,7 +113,7 @@ fn head_of(area: &Canvas, title: &str, names: &[&str]) -> anyhow::Result<()> {
     area.draw_text(title, &text(20), (16, 12))?;
     let mut left = 16;
     for name in names {
-        let colour = colour(names, name);
+        let colour = colour(name);
         area.draw(&PathElement::new([(left, 52), (left + 24, 52)], colour.stroke_width(2)))?;
         area.draw(&Circle::new((left + 12, 52), 4, colour.filled()))?;
         area.draw_text(name, &text(14).pos(Pos::new(HPos::Left, VPos::Center)), (left + 32, 52))?;
@@ -123,7 +123,7 @@ fn head_of(area: &Canvas, title: &str, names: &[&str]) -> anyhow::Result<()> {
 }
 
 impl Panel {
-    fn draw(&self, area: &Canvas, names: &[&str]) -> anyhow::Result<()> {
+    fn draw(&self, area: &Canvas) -> anyhow::Result<()> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let x = self.x.scale(points().map(|(x, _)| *x));
         let y = self.y.scale(points().flat_map(|(_, y)| [y.low, y.high]));
@@ -146,7 +146,7 @@ impl Panel {
             .y_label_formatter(&|value| tick(*value))
             .draw()?;
         for series in &self.series {
-            let colour = colour(names, &series.name);
+            let colour = colour(&series.name);
             let medians = || series.points.iter().map(|(at, spread)| (*at, spread.median));
             chart.draw_series(LineSeries::new(medians(), colour.stroke_width(2)))?;
             chart.draw_series(medians().map(|median| Circle::new(median, 3, colour.filled())))?;
@@ -252,6 +252,7 @@ fn tick(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{DtmrsStore, Target};
 
     #[test]
     fn logarithmic_ticks_enclose_what_they_are_for() {
@@ -273,6 +274,18 @@ mod tests {
                 ticks[0] == 0.0 && ticks[ticks.len() - 1] > high && (3..=9).contains(&ticks.len()),
                 "{high}: {ticks:?}"
             );
+        }
+    }
+
+    #[test]
+    fn every_target_has_a_colour_of_its_own() {
+        let dtmrs = [DtmrsStore::Sqlite, DtmrsStore::Redis, DtmrsStore::Postgres].map(Target::Dtmrs);
+        let targets = [Target::Null, Target::Embedded, Target::Sqlite, Target::Dtm("dtm".into())];
+        let mut seen = vec![BLACK];
+        for target in targets.iter().chain(&dtmrs) {
+            let colour = colour(&target.to_string());
+            assert!(!seen.contains(&colour), "{target}");
+            seen.push(colour);
         }
     }
 
