@@ -52,6 +52,8 @@ pub(crate) struct BacklogPoint {
     pub(crate) resident_bytes_empty: u64,
     /// Sagas that failed, on all three.
     pub(crate) errors: u64,
+    /// Where the first of them failed, and why.
+    pub(crate) first_error: Option<String>,
 }
 
 /// Sizes of the curve of a filling, ascending.
@@ -181,6 +183,9 @@ impl BacklogPoint {
             resident_bytes: last.filled.resident_bytes,
             resident_bytes_empty: last.empty.resident_bytes,
             errors: all().map(|one| one.errors).sum(),
+            first_error: all().find_map(|one| {
+                one.first_error.as_ref().map(|error| format!("{}, round {}: {error}", one.target, one.round))
+            }),
         })
     }
 }

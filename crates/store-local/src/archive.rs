@@ -148,6 +148,18 @@ impl Archive {
         })
     }
 
+    /// Makes the filter over all partitions, with room for so many more, unless it is there: of five million transactions it takes a
+    /// second, which the first of a new load should not pay for.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) fn prepare(&self, more: usize) -> Result<(), Failure> {
+        self.write(|_| {
+            self.front.prepare(&self.partitions(), more as u64);
+            Ok(())
+        })
+    }
+
     /// Makes the archive independent of SQLite's write-ahead log: only then a segment can go without anybody depending on a
     /// file that SQLite would read a part of if it were damaged.
     ///

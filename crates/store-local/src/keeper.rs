@@ -96,6 +96,7 @@ impl Keeper {
         let mut round = Round::default();
         // A spare first: it is what a full disk keeps the writer waiting for.
         round.take(self.prepare_spare().map(|()| false))?;
+        round.take(self.core.archive.prepare(self.core.tuning.archive_batch).map(|()| false).map_err(Into::into))?;
         round.take(self.archive(now))?;
         round.take(self.save())?;
         round.take(self.settle().map(|()| false))?;

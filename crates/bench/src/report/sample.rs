@@ -61,6 +61,7 @@ pub(crate) fn backlog(unfinished: u64, finished: u64, ratio: f64) -> BacklogPoin
         resident_bytes: 48 << 20,
         resident_bytes_empty: 24 << 20,
         errors: 0,
+        first_error: None,
     }
 }
 

@@ -58,8 +58,10 @@ pub(crate) fn judge_lateness(lateness: &Lateness) -> Vec<Finding> {
 
 /// Judges one point of the backlog curves: what it costs is a number, but all its sagas have to end.
 pub(crate) fn judge_backlog(point: &BacklogPoint) -> Option<Finding> {
-    let BacklogPoint { unfinished, finished, errors, .. } = point;
-    let what = format!("backlog, {unfinished} unfinished, {finished} finished: {errors} sagas failed");
+    let BacklogPoint { unfinished, finished, errors, first_error, .. } = point;
+    let first = first_error.as_deref().unwrap_or("not told");
+    let what =
+        format!("backlog, {unfinished} unfinished, {finished} finished: {errors} sagas failed, the first: {first}");
     (*errors > 0).then_some(Finding::Failure(what))
 }
 
@@ -162,8 +164,8 @@ mod tests {
     fn a_backlog_may_cost_something_but_no_saga_may_fail() {
         let point = crate::report::sample::backlog(1_000_000, 0, 3.0);
         assert_eq!(judge_backlog(&point), None);
-        let failed = judge_backlog(&BacklogPoint { errors: 4, ..point });
-        let text = "backlog, 1000000 unfinished, 0 finished: 4 sagas failed";
+        let failed = judge_backlog(&BacklogPoint { errors: 4, first_error: Some("refused".to_owned()), ..point });
+        let text = "backlog, 1000000 unfinished, 0 finished: 4 sagas failed, the first: refused";
         assert_eq!(failed, Some(Finding::Failure(text.to_owned())));
     }
 
