@@ -99,6 +99,9 @@ impl Backlog {
         if size > 0 {
             let store = LocalStore::open(directory.path(), Arc::new(SystemClock))?;
             fill(&store, filling, size).await?;
+            // The system writes back what the filling left in its memory: that is no part of what is measured next.
+            drop(store);
+            ensure!(std::process::Command::new("sync").status()?.success(), "`sync` failed");
         }
         Ok(Self { directory, filling, size })
     }

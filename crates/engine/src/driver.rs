@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::lanes::Rank;
 use crate::registry::{Mail, Reply, ReplyTo};
 use crate::shared::Shared;
 use crate::{Failure, RequestError};
@@ -196,10 +197,11 @@ impl Driver {
 
     fn start_calls(&mut self, step: &Step) {
         let Some(held) = &mut self.held else { return };
+        let rank = if held.drive.attempts().is_empty() { Rank::New } else { Rank::Begun };
         for &call in &step.calls {
             held.drive.calling(call);
-            let future =
-                calls::make_call(Arc::clone(&self.shared), held.drive.txn(), call, held.drive.request_timeout());
+            let (shared, timeout) = (Arc::clone(&self.shared), held.drive.request_timeout());
+            let future = calls::make_call(shared, held.drive.txn(), call, timeout, rank);
             self.calls.push(future);
         }
     }

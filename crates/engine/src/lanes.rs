@@ -39,13 +39,29 @@ struct State {
 struct Lane {
     name: Arc<str>,
     running: usize,
-    waiting: VecDeque<oneshot::Sender<Permit>>,
+    waiting: Waiting,
     /// The time between two turns, lately, while somebody waited.
     pace: Duration,
     /// When the last turn came, or somebody began to wait.
     moved_at: Instant,
     /// The last turn that was promised to somebody who was put off.
     promised: Instant,
+}
+
+/// Who goes first in a lane's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Its transaction has answers that are not stored yet. Were it to wait behind all that has not begun, an overload would make
+    /// every transaction take long, and cost an additional commit for what it has so far.
+    Begun,
+    New,
+}
+
+/// Those who wait in a lane, of each rank in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiting {
+    begun: VecDeque<oneshot::Sender<Permit>>,
+    new: VecDeque<oneshot::Sender<Permit>>,
 }
 
 /// The lane's queue is full.
@@ -68,7 +84,7 @@ impl Lanes {
     ///
     /// # Errors
     /// [`LaneFull`] if as many are waiting already as may.
-    pub(crate) async fn acquire(self: &Arc<Self>, lane: &str) -> Result<Permit, LaneFull> {
+    pub(crate) async fn acquire(self: &Arc<Self>, lane: &str, rank: Rank) -> Result<Permit, LaneFull> {
         let turn = {
             let mut state = self.lock();
             let State { running, lanes, turns } = &mut *state;
@@ -86,7 +102,7 @@ impl Lanes {
                 turns.push_back(Arc::clone(&entry.name));
             }
             let (grant, turn) = oneshot::channel();
-            entry.waiting.push_back(grant);
+            entry.waiting.push(grant, rank);
             turn
         };
         turn.await.map_err(|_| LaneFull)
@@ -140,8 +156,7 @@ impl Lanes {
                 blocked += 1;
                 continue;
             }
-            // Whoever gave up its wait is passed over.
-            if let Some(grant) = std::iter::from_fn(|| entry.waiting.pop_front()).find(|grant| !grant.is_closed()) {
+            if let Some(grant) = entry.waiting.pop() {
                 entry.running += 1;
                 state.running += 1;
                 blocked = 0;
@@ -157,10 +172,33 @@ impl Lanes {
     }
 }
 
+impl Waiting {
+    fn len(&self) -> usize {
+        self.begun.len() + self.new.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, grant: oneshot::Sender<Permit>, rank: Rank) {
+        match rank {
+            Rank::Begun => self.begun.push_back(grant),
+            Rank::New => self.new.push_back(grant),
+        }
+    }
+
+    /// The next. Whoever gave up its wait is passed over.
+    fn pop(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let next = || self.begun.pop_front().or_else(|| self.new.pop_front());
+        std::iter::from_fn(next).find(|grant| !grant.is_closed())
+    }
+}
+
 impl Lane {
     fn new(name: Arc<str>) -> Self {
         let now = Instant::now();
-        Self { name, running: 0, waiting: VecDeque::new(), pace: PACE_ASSUMED, moved_at: now, promised: now }
+        Self { name, running: 0, waiting: Waiting::default(), pace: PACE_ASSUMED, moved_at: now, promised: now }
     }
 
     /// Follows the pace. Without anybody who waits the calls come as they are made, which says nothing.
@@ -192,18 +230,21 @@ mod tests {
     #[tokio::test]
     async fn a_full_lane_leaves_the_others_free() {
         let lanes = lanes(10, 2, 10);
-        let held = (lanes.acquire("slow").await, lanes.acquire("slow").await);
-        assert!(lanes.acquire("slow").now_or_never().is_none());
-        assert!(lanes.acquire("quick").now_or_never().is_some());
+        let held = (lanes.acquire("slow", Rank::New).await, lanes.acquire("slow", Rank::New).await);
+        assert!(lanes.acquire("slow", Rank::New).now_or_never().is_none());
+        assert!(lanes.acquire("quick", Rank::New).now_or_never().is_some());
         drop(held);
-        assert!(lanes.acquire("slow").now_or_never().is_some(), "the one that gave up its wait holds nothing");
+        assert!(
+            lanes.acquire("slow", Rank::New).now_or_never().is_some(),
+            "the one that gave up its wait holds nothing"
+        );
     }
 
     #[tokio::test]
     async fn the_total_is_shared_in_turns() {
         let lanes = lanes(1, 1, 10);
-        let first = lanes.acquire("a").await.unwrap();
-        let mut waiting: Vec<_> = ["a", "a", "b"].map(|l| Box::pin(lanes.acquire(l))).into();
+        let first = lanes.acquire("a", Rank::New).await.unwrap();
+        let mut waiting: Vec<_> = ["a", "a", "b"].map(|l| Box::pin(lanes.acquire(l, Rank::New))).into();
         assert!(waiting.iter_mut().all(|w| w.now_or_never().is_none()));
         drop(first);
         let second = (&mut waiting[0]).now_or_never().unwrap().unwrap();
@@ -214,22 +255,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_begun_goes_before_what_has_not_and_each_in_its_order() {
+        let lanes = lanes(1, 1, 10);
+        let mut held = lanes.acquire("a", Rank::New).await.unwrap();
+        let asked = [Rank::New, Rank::Begun, Rank::New, Rank::Begun];
+        let mut waiting: Vec<_> = asked.map(|rank| Box::pin(lanes.acquire("a", rank))).into();
+        assert!(waiting.iter_mut().all(|turn| turn.now_or_never().is_none()));
+        for expected in [1, 3, 0, 2] {
+            drop(held);
+            held = (&mut waiting[expected]).now_or_never().expect("it is its turn").unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_queue_is_bounded() {
         let lanes = lanes(1, 1, 1);
-        let _held = lanes.acquire("a").await.unwrap();
-        let mut waiting = Box::pin(lanes.acquire("a"));
+        let _held = lanes.acquire("a", Rank::New).await.unwrap();
+        let mut waiting = Box::pin(lanes.acquire("a", Rank::New));
         assert!((&mut waiting).now_or_never().is_none());
-        assert_eq!(lanes.acquire("a").now_or_never().unwrap().unwrap_err(), LaneFull);
+        assert_eq!(lanes.acquire("a", Rank::New).now_or_never().unwrap().unwrap_err(), LaneFull);
     }
 
     #[tokio::test]
     async fn any_number_that_gave_up_waiting_is_passed_over() {
         let lanes = lanes(1, 1, 1_000_000);
-        let held = lanes.acquire("a").await.unwrap();
+        let held = lanes.acquire("a", Rank::New).await.unwrap();
         for _ in 0..10_000 {
-            assert!(lanes.acquire("a").now_or_never().is_none());
+            assert!(lanes.acquire("a", Rank::New).now_or_never().is_none());
         }
-        let mut waiting = Box::pin(lanes.acquire("a"));
+        let mut waiting = Box::pin(lanes.acquire("a", Rank::New));
         assert!((&mut waiting).now_or_never().is_none());
         drop(held);
         assert!((&mut waiting).now_or_never().unwrap().is_ok());
@@ -238,8 +292,8 @@ mod tests {
     #[tokio::test]
     async fn a_lane_whose_waiters_all_gave_up_is_forgotten() {
         let lanes = lanes(1, 1, 9);
-        let held = lanes.acquire("a").await.unwrap();
-        assert!(lanes.acquire("a").now_or_never().is_none());
+        let held = lanes.acquire("a", Rank::New).await.unwrap();
+        assert!(lanes.acquire("a", Rank::New).now_or_never().is_none());
         drop(held);
         assert!(lanes.lock().lanes.is_empty());
         assert_eq!(lanes.lock().running, 0);
@@ -248,7 +302,7 @@ mod tests {
     #[tokio::test]
     async fn a_lane_nobody_uses_is_forgotten() {
         let lanes = lanes(2, 1, 1);
-        drop(lanes.acquire("a").await);
+        drop(lanes.acquire("a", Rank::New).await);
         assert!(lanes.lock().lanes.is_empty());
         assert_eq!(lanes.lock().running, 0);
     }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::initiator::Initiator;
@@ -15,6 +15,10 @@ use crate::http::Connection;
 
 /// Arrivals beyond this many transactions in flight are errors: the coordinator has fallen behind for good.
 pub(super) const IN_FLIGHT_MAX: usize = 4096;
+
+/// Connections to the coordinator, as many as a handful of services would keep. Whoever has to wait for one is late from the moment
+/// at which it was due.
+const CONNECTIONS: usize = 256;
 
 /// Arrivals that are due and not yet seen, should this process fall behind for a while.
 const DUE_MAX: usize = 4096;
@@ -55,7 +59,7 @@ fn tick(begin: Instant, per_second: f64, is_stopping: impl Fn() -> bool, due: &m
 }
 
 async fn arrive(initiator: Arc<Initiator>, mut due: mpsc::Receiver<Instant>, in_flight_max: usize) {
-    let idle = Arc::new(Mutex::new(Vec::new()));
+    let connections = Arc::new(Connections { free: Semaphore::new(CONNECTIONS), idle: Mutex::default() });
     let mut in_flight = JoinSet::new();
     while let Some(moment) = due.recv().await {
         if initiator.is_stopping() {
@@ -63,7 +67,7 @@ async fn arrive(initiator: Arc<Initiator>, mut due: mpsc::Receiver<Instant>, in_
         }
         while in_flight.try_join_next().is_some() {}
         if in_flight.len() < in_flight_max {
-            in_flight.spawn(transaction(Arc::clone(&initiator), Arc::clone(&idle), moment));
+            in_flight.spawn(transaction(Arc::clone(&initiator), Arc::clone(&connections), moment));
         } else {
             initiator.tally.record(moment, Err(anyhow::anyhow!("more than {in_flight_max} transactions in flight")));
         }
@@ -73,9 +77,16 @@ async fn arrive(initiator: Arc<Initiator>, mut due: mpsc::Receiver<Instant>, in_
     in_flight.join_all().await;
 }
 
+struct Connections {
+    free: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
 /// Takes the connection that was used last: the others may go unused until the coordinator closes them.
-async fn transaction(initiator: Arc<Initiator>, idle: Arc<Mutex<Vec<Connection>>>, due: Instant) {
-    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+async fn transaction(initiator: Arc<Initiator>, connections: Arc<Connections>, due: Instant) {
+    // The semaphore is never closed.
+    let Ok(_free) = connections.free.acquire().await else { return };
+    let idle = || connections.idle.lock().unwrap_or_else(PoisonError::into_inner);
     let mut connection = idle().pop();
     initiator.transact(&mut connection, due).await;
     idle().extend(connection);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use escrow_txn::{Answer, BranchOp, BranchOutcome, CallId, Txn};
 use tokio::time::Instant;
 
+use crate::lanes::Rank;
 use crate::shared::Shared;
 use crate::{BranchCall, BranchReply};
 
@@ -17,6 +18,7 @@ pub(super) fn make_call(
     txn: &Txn,
     id: CallId,
     timeout: Duration,
+    rank: Rank,
 ) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
     let pattern = txn.def.pattern;
     let call = branch_call(txn, id, timeout);
@@ -25,7 +27,7 @@ pub(super) fn make_call(
             let text = String::new();
             return Answer { call: id, outcome: BranchOutcome::Done, code: None, latency: Duration::ZERO, text };
         }
-        let permit = shared.lanes.acquire(&shared.caller.lane(&call.url)).await;
+        let permit = shared.lanes.acquire(&shared.caller.lane(&call.url), rank).await;
         let started = Instant::now();
         let reply = match permit {
             Ok(_permit) => shared.caller.call(call).await,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::error::is_full;
 use super::files::{Listing, log_dir, segment_path, spare_path};
 use super::frame::{Home, PAGE_BYTES};
-use super::writing::{put_in_place, zeroed};
+use super::writing::{Pace, put_in_place, zeroed};
 use super::{AppendError, SegmentNo, Tuning};
 use crate::disk::{Disk, DiskFile};
 use crate::identity::StoreId;
@@ -95,7 +95,9 @@ impl Segments {
             (spare, self.wanted_after(state.capacity))
         };
         let path = spare_path(&self.dir, spare);
-        let (temporary, bytes) = self.zeroed(&path, bytes, 0)?;
+        // When the writer has missed one, it waits for it.
+        let pace = if is_missed { Pace::AtOnce } else { Pace::Leisurely };
+        let (temporary, bytes) = self.zeroed(&path, bytes, 0, pace)?;
         self.count_syncs(1);
         put_in_place(&*self.disk, &temporary, &path)?;
         self.state().spares.insert(spare, bytes);
@@ -200,7 +202,7 @@ impl Segments {
         let spare = self.take_spare(least_for(frame));
         let (from, capacity) = match spare {
             Some((spare, capacity)) => (spare_path(&self.dir, spare), capacity),
-            None => self.zeroed(&path, bytes, least_for(frame)).map_err(AppendError::of_write)?,
+            None => self.zeroed(&path, bytes, least_for(frame), Pace::AtOnce).map_err(AppendError::of_write)?,
         };
         if let Err(error) = self.disk.rename(&from, &path) {
             self.state().spares.extend(spare);
@@ -216,10 +218,10 @@ impl Segments {
     }
 
     /// A zeroed file beside `path`, and its size: `bytes`, or if the disk has no room for it, the least that will do.
-    fn zeroed(&self, path: &Path, bytes: u64, least: u64) -> io::Result<(PathBuf, u64)> {
+    fn zeroed(&self, path: &Path, bytes: u64, least: u64, pace: Pace) -> io::Result<(PathBuf, u64)> {
         let least = least.max(self.tuning.segment_min).min(bytes);
-        let made = match zeroed(&*self.disk, path, bytes) {
-            Err(error) if is_full(&error) && least < bytes => (zeroed(&*self.disk, path, least), least),
+        let made = match zeroed(&*self.disk, path, bytes, pace) {
+            Err(error) if is_full(&error) && least < bytes => (zeroed(&*self.disk, path, least, pace), least),
             made => (made, bytes),
         };
         let (temporary, syncs) = made.0?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::SegmentNo;
 use super::files::temporary_path;
@@ -12,14 +13,37 @@ use crate::disk::{Disk, DiskFile};
 /// Files are written in pieces of this size.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// A new file is synced this often while it is zeroed: one large sync would hold up the writer's small ones.
-const PIECES_PER_SYNC: u64 = 8;
+/// How a file is zeroed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Somebody waits for it.
+    AtOnce,
+    /// Nobody does, yet: half of the time is left to those who write and sync meanwhile. Without it the writer's syncs queue behind
+    /// these, for as long as the whole file takes.
+    Leisurely,
+}
+
+impl Pace {
+    /// A file is synced this often while it is zeroed: one large sync would hold up the writer's small ones.
+    fn pieces_per_sync(self) -> u64 {
+        match self {
+            Self::AtOnce => 8,
+            Self::Leisurely => 1,
+        }
+    }
+
+    fn pause(self, after: Duration) {
+        if self == Self::Leisurely {
+            std::thread::sleep(after);
+        }
+    }
+}
 
 /// Makes a zeroed file under the temporary name of `path`, synced; returns the name, and how many syncs it took. If this
 /// fails, nothing is left behind, as far as the disk allows.
-pub(super) fn zeroed(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<(PathBuf, u64)> {
+pub(super) fn zeroed(disk: &dyn Disk, path: &Path, bytes: u64, pace: Pace) -> io::Result<(PathBuf, u64)> {
     let temporary = temporary_path(path);
-    match fill(&*disk.create(&temporary)?, bytes) {
+    match fill(&*disk.create(&temporary)?, bytes, pace) {
         Ok(syncs) => Ok((temporary, syncs)),
         Err(error) => {
             // What it has taken of a full disk is given back; the first error is the one to tell.
@@ -29,17 +53,19 @@ pub(super) fn zeroed(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<(Pa
     }
 }
 
-fn fill(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
+fn fill(file: &dyn DiskFile, bytes: u64, pace: Pace) -> io::Result<u64> {
     let piece = vec![0; bytes.min(PIECE_BYTES as u64) as usize];
     let (mut at, mut pieces, mut syncs) = (0, 0, 0);
     while at < bytes {
+        let begun = Instant::now();
         let part = (bytes - at).min(piece.len() as u64);
         file.write_all_at(&piece[..part as usize], at)?;
         at += part;
         pieces += 1;
-        if pieces % PIECES_PER_SYNC == 0 || at == bytes {
+        if pieces % pace.pieces_per_sync() == 0 || at == bytes {
             file.sync()?;
             syncs += 1;
+            pace.pause(begun.elapsed());
         }
     }
     Ok(syncs)
