@@ -16,6 +16,13 @@ const BATCH_MAX: usize = 1_024;
 const ALONE_MAX: usize = 3;
 /// How long it waits at most. A write and its sync cost about the same CPU time whatever their size.
 const GATHER: Duration = Duration::from_millis(1);
+/// Once as many are there as last time, it waits a little longer if they are fewer than this: otherwise batches that have become
+/// small stay small.
+const COMPANY: usize = 32;
+/// How much longer.
+const LONGER: Duration = Duration::from_micros(200);
+/// If nobody came meanwhile, it does not do so for a while: twice as long each time, up to so many batches.
+const REST_MAX: u32 = 64;
 
 /// Whether a job may wait until there is room in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +92,7 @@ impl<J: Send + 'static> Queue<J> {
         writer: impl FnOnce(Batches<J>) + Send + 'static,
     ) -> io::Result<Self> {
         let waiting = Arc::new(Waiting::new(limits.batch_bytes));
-        let batches = Batches { waiting: Arc::clone(&waiting), last: 0 };
+        let batches = Batches { waiting: Arc::clone(&waiting), last: 0, longer: Longer::default() };
         let thread = thread::Builder::new().name(thread.to_owned()).spawn(move || writer(batches))?;
         let room = Arc::new(Semaphore::new(limits.kib as usize));
         Ok(Self { waiting, room, limits, failed, thread: Some(thread) })
@@ -235,6 +242,28 @@ pub struct Batches<J> {
     waiting: Arc<Waiting<J>>,
     /// How many jobs the batch before had.
     last: usize,
+    longer: Longer,
+}
+
+/// Whether it is worth waiting longer, as learned from when it was tried.
+#[derive(Debug, Default)]
+struct Longer {
+    /// Batches for which it is not tried.
+    rest: u32,
+    next_rest: u32,
+}
+
+impl Longer {
+    fn is_worth_a_try(&mut self) -> bool {
+        let tries = self.rest == 0;
+        self.rest = self.rest.saturating_sub(1);
+        tries
+    }
+
+    fn tried(&mut self, somebody_came: bool) {
+        self.next_rest = if somebody_came { 0 } else { (self.next_rest * 2).clamp(1, REST_MAX) };
+        self.rest = self.next_rest;
+    }
 }
 
 impl<J> Batches<J> {
@@ -244,7 +273,13 @@ impl<J> Batches<J> {
         let waiting = &*self.waiting;
         let mut state = waiting.wait_for(waiting.lock(), 1, None);
         if self.last > ALONE_MAX {
-            state = waiting.wait_for(state, self.last, Some(Instant::now() + GATHER));
+            let end = Instant::now() + GATHER;
+            state = waiting.wait_for(state, self.last, Some(end));
+            let there = state.jobs.len();
+            if there < COMPANY && self.longer.is_worth_a_try() {
+                state = waiting.wait_for(state, COMPANY, Some(end.min(Instant::now() + LONGER)));
+                self.longer.tried(state.jobs.len() > there);
+            }
         }
         let batch = state.take(waiting.batch_bytes);
         self.last = batch.len();
@@ -304,6 +339,18 @@ mod tests {
     async fn ask_all(queue: &Queue<Job>, numbers: std::ops::Range<u32>, bytes: usize) -> Vec<Result<u32, Unanswered>> {
         let asked = numbers.map(|number| queue.ask(Room::OrWait, bytes, move |answer| (number, answer)));
         futures_util::future::join_all(asked).await
+    }
+
+    #[test]
+    fn what_is_not_worth_it_is_tried_ever_more_rarely_and_at_once_again_when_it_was() {
+        let mut longer = Longer::default();
+        let mut rests = |somebody_came: bool| {
+            let rested = (0..1_000).take_while(|_| !longer.is_worth_a_try()).count();
+            longer.tried(somebody_came);
+            rested
+        };
+        assert_eq!([false; 9].map(&mut rests), [0, 1, 2, 4, 8, 16, 32, 64, 64]);
+        assert_eq!([true, true, false, false].map(&mut rests), [64, 0, 0, 1]);
     }
 
     #[tokio::test]
