@@ -68,7 +68,6 @@ impl Answer {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "mail is boxed")]
 #[derive(Debug)]
 pub(crate) enum Ask {
     Prepare(Begin),
@@ -150,11 +149,11 @@ impl Registry {
     }
 
     /// Closes the mailbox whatever is in it; what was in it comes back.
-    pub(crate) fn close(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Box<Mail>>) -> Vec<Box<Mail>> {
+    pub(crate) fn close(&self, gid: &Gid, mailbox: &mut mpsc::Receiver<Box<Mail>>) -> Vec<Mail> {
         let mut shard = self.shard(gid);
         mailbox.close();
         self.forget(&mut shard, gid);
-        std::iter::from_fn(|| mailbox.try_recv().ok()).collect()
+        std::iter::from_fn(|| mailbox.try_recv().ok()).map(|mail| *mail).collect()
     }
 
     fn forget(&self, shard: &mut BTreeMap<Gid, mpsc::Sender<Box<Mail>>>, gid: &Gid) {
